@@ -1,0 +1,46 @@
+"""One line per finished stage; on a terminal a spinner shows the running one."""
+
+from types import TracebackType
+from typing import TYPE_CHECKING, Self
+
+from rich.console import Console
+from rich.status import Status
+
+if TYPE_CHECKING:
+    from lyra.pipeline import StageReport
+
+
+class StageLines:
+    """Prints the stages of a run to standard output; call it with each report.
+
+    A report without seconds says that a stage begins or goes on, one with seconds that it is done.
+    """
+
+    def __init__(self, console: Console | None = None) -> None:
+        self._console = console or Console(highlight=False, soft_wrap=True)
+        self._spinner: Status | None = None
+
+    def __enter__(self) -> Self:
+        if self._console.is_terminal:
+            self._spinner = self._console.status("starting")
+            self._spinner.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, fault: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._spinner is not None:
+            self._spinner.stop()
+            self._spinner = None
+
+    def __call__(self, report: "StageReport") -> None:
+        """Show ``report``."""
+        if report.seconds is None:
+            if self._spinner is not None:
+                self._spinner.update(f"{report.name} {report.detail}".rstrip())
+            return
+        self._console.print(f"{report.name:<10} {report.seconds:7.2f} s  {report.detail}".rstrip(), markup=False)
+
+    def note(self, text: str) -> None:
+        """A remark that is not a fault."""
+        self._console.print(f"note: {text}", markup=False)

@@ -1,0 +1,80 @@
+"""``lyra train``: train one of the networks."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Literal
+
+from tyro.conf import Positional, arg
+
+from lyra.cli.checks import require_device
+
+
+@dataclass(frozen=True)
+class Train:
+    """Train one of the networks on procedural worlds (the decoder on what the teacher imagines).
+
+    lyra train tokenizer --out runs/tokenizer --seconds 600
+    lyra train decoder --out runs/decoder --steps 2000 --resume
+    """
+
+    task: Annotated[Positional[Literal["tokenizer", "depth", "teacher", "decoder"]], arg(metavar="TASK")]
+    """Which network: tokenizer, depth, teacher or decoder."""
+    out: Annotated[Path, arg(aliases=["-o"], metavar="FOLDER")]
+    """Folder of the run: checkpoints, logs, pictures, and at the end the packed network."""
+    seconds: Annotated[float | None, arg(metavar="S")] = None
+    """Stop after this time. One of --seconds and --steps is needed."""
+    steps: Annotated[int | None, arg(metavar="N")] = None
+    """Stop after this many steps."""
+    seed: int = 0
+    """Seed of everything random."""
+    textures: Annotated[Path | None, arg(metavar="FOLDER")] = None
+    """Texture pack; by default looked for in the usual places, else procedural textures."""
+    device: Annotated[str, arg(metavar="auto|cpu|cuda[:N]")] = "auto"
+    """Where to compute."""
+    batch: Annotated[int | None, arg(metavar="N")] = None
+    """Examples per step; by default the recipe's number."""
+    height: int = 256
+    """Height of the pictures, a multiple of 32."""
+    width: int = 448
+    """Width of the pictures, a multiple of 32."""
+    init: Annotated[str | None, arg(metavar="MODEL")] = None
+    """Start from these weights: a name such as teacher/nano, or a folder."""
+    models: Annotated[Path | None, arg(metavar="FOLDER")] = None
+    """Folder in which the other networks are looked up before the ones that ship inside."""
+    compile: bool = False
+    """Compile the network; pays on a GPU after about a minute."""
+    resume: bool = False
+    """Go on from the newest checkpoint in the folder."""
+
+    def run(self) -> int:
+        """Check, then train."""
+        require_device(self.device)
+        from lyra.structures import InputError
+
+        if self.out.exists() and not self.out.is_dir():
+            raise InputError(f"output {self.out} is a file; give a folder with --out")
+        from lyra.training import TrainOptions, train
+
+        train(
+            TrainOptions(
+                task=self.task,
+                out=self.out,
+                seconds=self.seconds,
+                steps=self.steps,
+                seed=self.seed,
+                textures=self.textures,
+                device=self.device,
+                batch=self.batch,
+                height=self.height,
+                width=self.width,
+                init=self.init,
+                models=self.models,
+                compile=self.compile,
+                resume=self.resume,
+            )
+        )
+        return 0
+
+    def interrupted(self) -> str:
+        """Training keeps what it has saved."""
+        return f"checkpoints saved so far are in {self.out}, go on with --resume"

@@ -1,0 +1,1 @@
+"""Protocols: which scenes, which views, which table."""

@@ -1,0 +1,170 @@
+"""Unseen worlds with true novel views: how much each part of the road loses."""
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from torch import Tensor
+
+from lyra.evaluation.scores import ScoreSheet
+from lyra.geometry.fill import fill_nearest
+from lyra.hub import load_model
+from lyra.metrics import depth_error, psnr
+from lyra.pipeline import FRAMES, Pipeline, resolve_device
+from lyra.raster import render
+from lyra.stages import decode, imagine, plan, warp
+from lyra.structures import Cameras, Conditioning, Frames, Trajectory, Views
+from lyra.worlds import collate, film, load_textures, sample_world
+
+
+@dataclass(frozen=True)
+class WorldsProtocol:
+    """Which worlds are scored and how.
+
+    Attributes:
+        split: ``test`` or ``val``; their seeds and textures never occur in training.
+        count: worlds, seeds 0 … count - 1 of the split.
+        steps: denoising steps, ``None`` for the teacher's own number.
+        seed: of the movement distances and the teacher's noise.
+        textures: texture pack, ``None`` for the usual places.
+        device: ``auto``, ``cpu``, ``cuda``.
+        height, width: size of the views.
+    """
+
+    split: Literal["val", "test"] = "test"
+    count: int = 24
+    steps: int | None = None
+    seed: int = 0
+    textures: Path | None = None
+    device: str = "auto"
+    height: int = 256
+    width: int = 448
+
+
+METHODS = ("input_repeated", "warp_nearest", "teacher", "scene")
+
+
+@torch.no_grad()
+def evaluate_worlds(
+    protocol: WorldsProtocol | None = None,
+    pipeline: Pipeline | None = None,
+    progress: Callable[[str], None] = print,
+) -> dict[str, Any]:
+    """Score the road on unseen worlds.
+
+    The true intrinsics are given (as EXIF would), depth is predicted. Both the true and the predicted depth are
+    scaled to median 1, so that a commanded camera means the same in both. Disoccluded pixels are those that a warp
+    with the TRUE depth leaves open.
+
+    Returns:
+        ``methods`` against the true views: the input repeated, the forward warp with holes filled from the nearest
+        valid pixel, the teacher's RGB, renders of the scene; ``scene_vs_teacher``; ``tokenizer`` reconstruction of
+        the true clips; ``depth`` errors; the same by trajectory.
+    """
+    protocol = protocol or WorldsProtocol()
+    device = resolve_device(protocol.device)
+    pipeline = pipeline or Pipeline.load(device)
+    perceptual = load_model("perceptual/squeeze", device=device)
+    textures = load_textures(protocol.textures, protocol.split)
+    store = textures.to(device)
+    sheets = {name: ScoreSheet() for name in METHODS}
+    by_path: dict[str, dict[str, ScoreSheet]] = {}
+    agreement = ScoreSheet()
+    tokenizer_psnr: list[float] = []
+    depth_scores: list[tuple[float, float]] = []
+    own_camera: list[float] = []
+    for index in range(protocol.count):
+        worlds = collate([sample_world(index, protocol.split, textures)], device)
+        generator = torch.Generator().manual_seed(protocol.seed * 100_003 + index)
+        probe = film(worlds, store, torch.eye(4, device=device).expand(1, 1, 1, 4, 4), protocol.height, protocol.width)
+        source, truth_depth, K = probe.rgb[0, 0, 0].clamp(0, 1), probe.depth[0, 0, 0], probe.K
+        camera = Cameras(torch.eye(4, device=device)[None], K, protocol.height, protocol.width)
+        estimate, _, _ = pipeline.depth_net.infer(source[None])
+        everywhere = torch.ones_like(estimate, dtype=torch.bool)
+        views = Views(Frames(source[None]), estimate, everywhere, camera)
+        exact = Views(Frames(source[None]), truth_depth[None], everywhere, camera)
+        error = depth_error(estimate, truth_depth[None], ~probe.sky[0, 0])
+        depth_scores.append((float(error.abs_rel), float(error.delta1)))
+        paths = plan(views, FRAMES, generator=generator)
+        c2w = torch.stack([path.cameras.c2w for path in paths]).to(device)
+        clip = film(worlds, store, c2w[None], protocol.height, protocol.width)
+        truth = clip.rgb[0].clamp(0, 1)
+        caches = tuple(warp(views, path) for path in paths)
+        latents = imagine(caches, pipeline.teacher, pipeline.tokenizer, protocol.steps, protocol.seed)
+        teacher = pipeline.imagine_frames(latents)
+        scene = decode(views, latents, caches, teacher, pipeline.decoder, pipeline.tokenizer, pipeline.depth_net)
+        gaussians = scene.gaussians[0]
+        own_camera.append(float(psnr(render(gaussians, camera).rgb.clamp(0, 1), source[None])))
+        for view, path in enumerate(paths):
+            holes = ~_visible(exact, path)
+            renders = render(gaussians, path.cameras).rgb
+            candidates = {
+                "input_repeated": source.expand_as(truth[view]),
+                "warp_nearest": _nearest_fill(caches[view]),
+                "teacher": teacher[view],
+                "scene": renders,
+            }
+            for name, images in candidates.items():
+                sheets[name].add(images, truth[view], holes, perceptual)
+                by_path.setdefault(path.name, {}).setdefault(name, ScoreSheet()).add(
+                    images, truth[view], holes, perceptual
+                )
+            agreement.add(renders, teacher[view], holes, perceptual)
+            again = pipeline.tokenizer.decode(pipeline.tokenizer.encode(truth[view][None].transpose(1, 2)))
+            tokenizer_psnr.extend(psnr(again[0].transpose(0, 1).clamp(0, 1), truth[view]).tolist())
+        progress(f"world {index + 1}/{protocol.count}: {_line(sheets)}")
+    return {
+        "protocol": {k: str(v) if isinstance(v, Path) else v for k, v in vars(protocol).items()},
+        "textures": "procedural" if textures.is_procedural else "pack",
+        "device": str(device),
+        "methods": {name: sheet.means() for name, sheet in sheets.items()},
+        "scene_vs_teacher": agreement.means(),
+        "tokenizer_psnr": _mean(tokenizer_psnr),
+        "depth": {"abs_rel": _mean([a for a, _ in depth_scores]), "delta1": _mean([d for _, d in depth_scores])},
+        "scene_at_own_camera_psnr": _mean(own_camera),
+        "by_trajectory": {
+            path: {name: sheet.means() for name, sheet in group.items()} for path, group in by_path.items()
+        },
+    }
+
+
+def write_report(report: dict[str, Any], path: Path) -> None:
+    """Write a report as JSON."""
+    path.write_text(json.dumps(report, indent=1))
+
+
+def table(report: dict[str, Any]) -> str:
+    """The report as a plain-text table."""
+    lines = [f"{'':16s}{'PSNR':>8s}{'SSIM':>8s}{'lpips_sq':>9s} | last third {'':10s} | disoccluded"]
+    rows = {**report["methods"], "scene vs teacher": report["scene_vs_teacher"]}
+    for name, row in rows.items():
+        cells = [row.get(k, float("nan")) for k in ("psnr_all", "ssim_all", "lpips_all")]
+        late = [row.get(k, float("nan")) for k in ("psnr_late", "ssim_late", "lpips_late")]
+        holes = [row.get(k, float("nan")) for k in ("psnr_holes", "lpips_holes")]
+        lines.append(
+            f"{name:16s}{cells[0]:8.2f}{cells[1]:8.3f}{cells[2]:9.3f} |"
+            f"{late[0]:7.2f}{late[1]:7.3f}{late[2]:7.3f} |{holes[0]:7.2f}{holes[1]:7.3f}"
+        )
+    lines.append(f"tokenizer {report['tokenizer_psnr']:.2f} dB; depth AbsRel {report['depth']['abs_rel']:.3f},")
+    lines[-1] += f" delta1 {report['depth']['delta1']:.3f}; scene at the input's camera"
+    lines[-1] += f" {report['scene_at_own_camera_psnr']:.2f} dB"
+    return "\n".join(lines)
+
+
+def _visible(views: Views, path: Trajectory) -> Tensor:
+    return warp(views, path).mask
+
+
+def _nearest_fill(cache: Conditioning) -> Tensor:
+    return fill_nearest(cache.warped, cache.mask)
+
+
+def _mean(values: list[float]) -> float:
+    return round(float(torch.tensor(values).mean()), 4)
+
+
+def _line(sheets: dict[str, ScoreSheet]) -> str:
+    return ", ".join(f"{name} {_mean(sheet.psnr_all):.2f}" for name, sheet in sheets.items())

@@ -1,0 +1,76 @@
+"""Filling holes in maps: smoothly from a pyramid, or with the nearest valid pixel."""
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+_CHUNK_ELEMENTS = 1 << 24
+
+
+def fill_pyramid(values: Tensor, weights: Tensor) -> Tensor:
+    """Fill holes with a weighted push-pull pyramid.
+
+    Push: 2 x 2 means of weight · value and of weight, level by level down to one pixel (odd borders average the
+    pixels there are). Pull: from the coarsest level back, a pixel without weight takes the bilinear enlargement of
+    the filled level below. Only tensor operations, nothing synchronises.
+
+    Args:
+        values: [B, C, H, W]; what stands in holes is ignored, even if not finite.
+        weights: [B, H, W] non-negative confidence; 0 marks a hole.
+
+    Returns:
+        [B, C, H, W] float; pixels with weight keep their own value, an item without any weight becomes 0.
+    """
+    weight = weights[:, None].to(values.dtype)
+    valid = weight > 0
+    total = torch.where(valid, values * weight, 0.0)
+    own = torch.where(valid, values, 0.0)
+    levels = [(own, valid)]
+    while total.shape[-2] > 1 or total.shape[-1] > 1:
+        total, weight = _halve(total), _halve(weight)
+        valid = weight > 0
+        levels.append((total / torch.where(valid, weight, 1.0), valid))
+    filled = levels[-1][0]
+    for own, valid in reversed(levels[:-1]):
+        coarse = F.interpolate(filled, size=own.shape[-2:], mode="bilinear", align_corners=False)
+        filled = torch.where(valid, own, coarse)
+    return filled
+
+
+def _halve(maps: Tensor) -> Tensor:
+    kernel = (min(2, maps.shape[-2]), min(2, maps.shape[-1]))
+    return F.avg_pool2d(maps, kernel, ceil_mode=True, count_include_pad=False)
+
+
+def fill_nearest(values: Tensor, mask: Tensor) -> Tensor:
+    """Give every hole the value of the nearest valid pixel (Euclidean, exact; ties go either way).
+
+    The distance is found axis by axis: the nearest valid row in each column, then the best column in each row. Work
+    grows with H · W², memory stays bounded.
+
+    Args:
+        values: [B, C, H, W].
+        mask: [B, H, W] bool, True where valid.
+
+    Returns:
+        [B, C, H, W]; valid pixels are untouched, as is an item without valid pixels.
+    """
+    batch, channels, height, width = values.shape
+    device = values.device
+    rows = torch.arange(height, device=device)[None, :, None]
+    far = 4 * (height + width)
+    above = torch.where(mask, rows, -far).cummax(dim=1).values
+    below = torch.where(mask, rows, height + far).flip(1).cummin(dim=1).values.flip(1)
+    nearest_row = torch.where(rows - above <= below - rows, above, below)
+    gap = (nearest_row - rows).square().reshape(batch * height, width).int()
+
+    columns = torch.arange(width, device=device, dtype=torch.int32)
+    across = (columns[:, None] - columns[None, :]).square()  # [to, from]
+    chunk = max(1, _CHUNK_ELEMENTS // (width * width))
+    best_column = torch.cat([(across + part[:, None, :]).argmin(dim=-1) for part in gap.split(chunk)])
+    best_column = best_column.view(batch, height, width)
+    best_row = nearest_row.gather(2, best_column).clamp(0, height - 1)
+    source = (best_row * width + best_column).view(batch, 1, -1).expand(-1, channels, -1)
+    nearest = values.flatten(2).gather(2, source).view_as(values)
+    untouched = mask | ~mask.flatten(1).any(dim=1)[:, None, None]
+    return torch.where(untouched[:, None], values, nearest)

@@ -1,0 +1,1 @@
+"""Files to values and back: photos, videos, depth, camera paths, PLY, scene folders."""

@@ -1,0 +1,1 @@
+"""The networks, one folder each; they share code only through `lyra.nn`."""

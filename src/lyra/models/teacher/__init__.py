@@ -1,0 +1,7 @@
+"""The teacher: a camera-controlled video diffusion model conditioned through the 3D cache."""
+
+from lyra.models.teacher.config import TeacherConfig, nano, official
+from lyra.models.teacher.inputs import TeacherInputs, pool_mask
+from lyra.models.teacher.model import Teacher
+
+__all__ = ["Teacher", "TeacherConfig", "TeacherInputs", "nano", "official", "pool_mask"]

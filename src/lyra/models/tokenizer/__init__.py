@@ -1,0 +1,15 @@
+"""Video tokenizers: clips of pixels to small latent clips and back, behind one interface."""
+
+from lyra.models.tokenizer.config import CosmosTokenizerConfig, NanoTokenizerConfig
+from lyra.models.tokenizer.cosmos import CosmosTokenizer
+from lyra.models.tokenizer.interface import SIGMA_DATA, Tokenizer
+from lyra.models.tokenizer.nano import NanoTokenizer
+
+__all__ = [
+    "SIGMA_DATA",
+    "CosmosTokenizer",
+    "CosmosTokenizerConfig",
+    "NanoTokenizer",
+    "NanoTokenizerConfig",
+    "Tokenizer",
+]

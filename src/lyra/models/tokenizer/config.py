@@ -1,0 +1,47 @@
+"""Sizes of the two tokenizers."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class NanoTokenizerConfig:
+    """Sizes of the compact residual tokenizer.
+
+    Attributes:
+        latent_channels: channels C of the latent.
+        widths: channels of the fine level (one cell per patch) and of the coarse level (one cell per latent cell).
+        blocks: residual blocks of the fine and of the coarse level, in the encoder and again in the decoder.
+        patch: edge of the space-time cube of pixels that becomes one cell of the fine level.
+        temporal_merge: fine cells merged in time into one latent frame; in space it is always 2 x 2.
+    """
+
+    latent_channels: int = 32
+    widths: tuple[int, int] = (128, 192)
+    blocks: tuple[int, int] = (3, 4)
+    patch: int = 4
+    temporal_merge: int = 2
+
+
+@dataclass(frozen=True)
+class CosmosTokenizerConfig:
+    """Sizes of the Cosmos tokenizer; the defaults are those of the published CV8x8x8-720p weights.
+
+    Attributes:
+        latent_channels: channels C of the latent.
+        encoder_widths: encoder channels, fine to coarse. Four entries are needed for 8x8x8: with three the decoder
+            loses its only up-sampling stage without complaint.
+        decoder_widths: decoder channels, in the same order.
+        layers: residual blocks per encoder level (the decoder has one more).
+        statistics_frames: latent frames for which mean and standard deviation are kept.
+    """
+
+    latent_channels: int = 16
+    encoder_widths: tuple[int, ...] = (128, 256, 512, 512)
+    decoder_widths: tuple[int, ...] = (256, 512, 512, 512)
+    layers: int = 2
+    statistics_frames: int = 16
+
+    def __post_init__(self) -> None:
+        for field in ("encoder_widths", "decoder_widths"):
+            if len(getattr(self, field)) != 4:
+                raise ValueError(f"CosmosTokenizerConfig.{field}: 8x8x8 needs 4 widths, got {getattr(self, field)}")

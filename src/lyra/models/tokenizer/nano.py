@@ -1,0 +1,110 @@
+"""The compact residual tokenizer: a linear space-time code that small residual blocks improve.
+
+    encoder  pixels -patch 4x4x4, linear-> fine cells -3 blocks-> -merge 2x2x2, linear-> coarse cells -4 blocks-> latent
+    decoder  the mirror image
+
+Cells are kept as [B, T, H, W, C], so that every linear map is one matrix product and every 3x3 convolution sees a
+channels-last picture. The first picture fills a latent frame of its own: it counts ``temporal`` times in front of the
+clip. Its copies give equal fine cells, therefore only one of them is computed.
+"""
+
+import torch
+import torch.nn.functional as F
+from einops import rearrange
+from torch import Tensor, nn
+
+from lyra.models.tokenizer.config import NanoTokenizerConfig
+from lyra.models.tokenizer.interface import Tokenizer
+from lyra.models.tokenizer.linear_start import frequency_start
+from lyra.structures import InputError
+
+
+class CausalMix(nn.Module):
+    """Linear map of a cell and the same cell of the two frames before; the first frame precedes itself."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.linear = nn.Linear(3 * width, width)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """[B, T, H, W, C] to the same shape."""
+        first = x[:, :1]
+        one_before = torch.cat((first, x[:, :-1]), dim=1)
+        two_before = torch.cat((first, one_before[:, :-1]), dim=1)
+        return self.linear(torch.cat((x, one_before, two_before), dim=-1))
+
+
+class ResidualBlock(nn.Module):
+    """x + mix(SiLU(conv(norm(x)))): 3x3 within each frame, then a causal map over time that starts at zero."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.norm_weight = nn.Parameter(torch.ones(width))
+        self.conv = nn.Conv2d(width, width, 3, padding=1)
+        self.mix = CausalMix(width)
+        nn.init.zeros_(self.mix.linear.weight)
+        nn.init.zeros_(self.mix.linear.bias)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """[B, T, H, W, C] to the same shape."""
+        batch = x.shape[0]
+        y = F.rms_norm(x, (x.shape[-1],), self.norm_weight.to(x.dtype), 1e-6)
+        y = self.conv(y.flatten(0, 1).permute(0, 3, 1, 2))
+        y = F.silu(y).permute(0, 2, 3, 1).unflatten(0, (batch, -1))
+        return x + self.mix(y)
+
+
+class NanoTokenizer(Tokenizer):
+    """Compact causal tokenizer, by default 8x8x8 with 32 channels and 5 M parameters.
+
+    The latent of one picture equals the first latent frame of every clip that starts with it.
+    """
+
+    name = "nano"
+
+    def __init__(self, config: NanoTokenizerConfig | None = None) -> None:
+        config = config or NanoTokenizerConfig()
+        super().__init__((config.latent_channels,))
+        self.config = config
+        self.channels = config.latent_channels
+        self.spatial = 2 * config.patch
+        self.temporal = config.temporal_merge * config.patch
+        fine, coarse = config.widths
+        pixels, merged = 3 * config.patch**3, 4 * config.temporal_merge * fine
+
+        self.patch_in = nn.Linear(pixels, fine)
+        self.fine_encoder = nn.Sequential(*(ResidualBlock(fine) for _ in range(config.blocks[0])))
+        self.merge = nn.Linear(merged, coarse)
+        self.coarse_encoder = nn.Sequential(*(ResidualBlock(coarse) for _ in range(config.blocks[1])))
+        self.to_latent = nn.Linear(coarse, config.latent_channels)
+
+        self.from_latent = nn.Linear(config.latent_channels, coarse)
+        self.coarse_decoder = nn.Sequential(*(ResidualBlock(coarse) for _ in range(config.blocks[1])))
+        self.split = nn.Linear(coarse, merged)
+        self.fine_decoder = nn.Sequential(*(ResidualBlock(fine) for _ in range(config.blocks[0])))
+        self.patch_out = nn.Linear(fine, pixels)
+        frequency_start(self)
+
+    def encode(self, video: Tensor) -> Tensor:
+        """See ``Tokenizer.encode``."""
+        self._check_clip(video)
+        patch, merge = self.config.patch, self.config.temporal_merge
+        video = torch.cat((video[:, :, :1].expand(-1, -1, patch - 1, -1, -1), video), dim=2) * 2 - 1
+        x = rearrange(video, "b c (t i) (h j) (w k) -> b t h w (i j k c)", i=patch, j=patch, k=patch)
+        x = self.fine_encoder(self.patch_in(x))
+        x = torch.cat((x[:, :1].expand(-1, merge - 1, -1, -1, -1), x), dim=1)
+        x = rearrange(x, "b (t i) (h j) (w k) c -> b t h w (i j k c)", i=merge, j=2, k=2)
+        x = self.coarse_encoder(self.merge(x))
+        return self.to_latent(x).permute(0, 4, 1, 2, 3)
+
+    def decode(self, z: Tensor) -> Tensor:
+        """See ``Tokenizer.decode``."""
+        if z.dim() != 5 or z.shape[1] != self.channels:
+            raise InputError(f"{self.name}: latents have shape [B, {self.channels}, t, h, w], got {list(z.shape)}")
+        patch, merge = self.config.patch, self.config.temporal_merge
+        x = self.coarse_decoder(self.from_latent(z.permute(0, 2, 3, 4, 1)))
+        x = self.split(x)
+        x = rearrange(x, "b t h w (i j k c) -> b (t i) (h j) (w k) c", i=merge, j=2, k=2)[:, merge - 1 :]
+        x = self.patch_out(self.fine_decoder(x))
+        video = rearrange(x, "b t h w (i j k c) -> b c (t i) (h j) (w k)", i=patch, j=patch, k=patch)
+        return (video[:, :, patch - 1 :] + 1) / 2

@@ -1,0 +1,18 @@
+"""Blocks that two or more networks use, or that are worth testing alone; all in plain torch."""
+
+from lyra.nn.attention import Attention, Mlp, TransformerBlock
+from lyra.nn.patch_embed import PatchEmbed3d
+from lyra.nn.precision import full_precision
+from lyra.nn.ssm import BidirectionalMamba2, MambaBlock, chunked_scan, recurrent_scan
+
+__all__ = [
+    "Attention",
+    "BidirectionalMamba2",
+    "MambaBlock",
+    "Mlp",
+    "PatchEmbed3d",
+    "TransformerBlock",
+    "chunked_scan",
+    "full_precision",
+    "recurrent_scan",
+]

@@ -1,0 +1,328 @@
+"""The road from a picture to a scene: the only place that knows the order of the stages."""
+
+import json
+import platform
+import resource
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from lyra import __version__
+from lyra.geometry.tour import smooth_tour
+from lyra.hub import load_model, model_card
+from lyra.io.camera_path import read_camera_path
+from lyra.io.contact_sheet import contact_sheet
+from lyra.io.depth_file import read_depth
+from lyra.io.images import Photo, fit_photo, nano_grid, read_photo
+from lyra.io.scene_folder import SceneFolder, cameras_to_json, save_scene
+from lyra.io.video import write_video
+from lyra.models.decoder import GaussianDecoder
+from lyra.models.depth import DepthNet
+from lyra.models.teacher import Teacher
+from lyra.models.tokenizer import Tokenizer
+from lyra.raster import render
+from lyra.stages import PerceiveConfig, decode, imagine, perceive, plan, warp
+from lyra.structures import (
+    Conditioning,
+    Frames,
+    InputError,
+    Latents,
+    Rendering,
+    Scene,
+    Trajectory,
+    Views,
+)
+
+FRAMES = 17
+PREVIEW_FRAMES = 48
+PREVIEW_FPS = 16.0
+MODELS = ("depth/nano", "tokenizer/nano", "teacher/nano", "decoder/nano")
+
+
+@dataclass(frozen=True)
+class GenerateOptions:
+    """What a caller may choose.
+
+    Attributes:
+        seed: of the movement distances and the teacher's noise.
+        steps: denoising steps, ``None`` for the teacher's own number.
+        trajectories: subset of the six names, ``None`` for all.
+        strength: factor on every movement distance.
+        fov: horizontal field of view of the photo in degrees; else EXIF, else estimated.
+        depth: file with z depth of the photo, instead of the network's.
+        cameras: file with one camera path to imagine in place of the named trajectories.
+        device: ``auto``, ``cpu``, ``cuda`` or ``cuda:N``.
+        fit: ``crop`` or ``pad``, how the photo is brought to the model's shape.
+    """
+
+    seed: int = 0
+    steps: int | None = None
+    trajectories: tuple[str, ...] | None = None
+    strength: float = 1.0
+    fov: float | None = None
+    depth: Path | None = None
+    cameras: Path | None = None
+    device: str = "auto"
+    fit: str = "crop"
+
+    def __post_init__(self) -> None:
+        if self.steps is not None and not 1 <= self.steps <= 200:
+            raise InputError(f"steps {self.steps} is outside 1…200")
+        if not 0 <= self.seed < 2**31:
+            raise InputError(f"seed {self.seed} is outside 0…{2**31 - 1}")
+        if self.fit not in ("crop", "pad"):
+            raise InputError(f"fit '{self.fit}' is unknown; choose crop or pad")
+        if self.cameras is not None and self.trajectories is not None:
+            raise InputError("give either named trajectories or a camera file, not both")
+
+
+@dataclass(frozen=True)
+class StageReport:
+    """One finished (or, with ``seconds`` None, starting or progressing) stage."""
+
+    name: str
+    seconds: float | None = None
+    peak_mib: float | None = None
+    detail: str = ""
+
+
+Progress = Callable[[StageReport], None]
+
+
+@dataclass(frozen=True)
+class Result:
+    """Every station of the road.
+
+    Attributes:
+        photo: what was read, with notices for the user.
+        views: the fitted photo with depth and camera.
+        conditionings: V caches seen along the trajectories.
+        latents: V imagined clips.
+        frames: [V, T, 3, H, W] the tokenizer's decode of the clips, 0…1.
+        scene: the Gaussians.
+        rerender: the scene at the photo's own camera.
+        renders: the scene along the V trajectories.
+        stages: seconds and peak memory of each stage.
+        options: what was asked for.
+    """
+
+    photo: Photo
+    views: Views
+    conditionings: tuple[Conditioning, ...]
+    latents: Latents
+    frames: Tensor
+    scene: Scene
+    rerender: Rendering
+    renders: tuple[Rendering, ...]
+    stages: tuple[StageReport, ...]
+    options: GenerateOptions
+
+
+@dataclass
+class _Clock:
+    """Times stages and tells the caller about each."""
+
+    tell: Progress
+    device: torch.device
+    done: list[StageReport] = field(default_factory=list)
+
+    @contextmanager
+    def stage(self, name: str, detail: str = "") -> Iterator[None]:
+        self.tell(StageReport(name))
+        start = time.perf_counter()
+        yield
+        if self.device.type == "cuda":
+            torch.cuda.synchronize(self.device)
+        report = StageReport(name, round(time.perf_counter() - start, 2), round(peak_memory_mib(), 1), detail)
+        self.done.append(report)
+        self.tell(report)
+
+
+def peak_memory_mib() -> float:
+    """Peak resident memory of this process so far, MiB."""
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak / (2**20 if sys.platform == "darwin" else 2**10)
+
+
+def resolve_device(name: str) -> torch.device:
+    """Turn ``auto``, ``cpu``, ``cuda`` or ``cuda:N`` into a device that exists.
+
+    Raises:
+        InputError: unknown name, or no such GPU.
+    """
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+    except RuntimeError:
+        raise InputError(f"unknown device '{name}'; use auto, cpu, cuda or cuda:N") from None
+    if device.type == "cpu":
+        return device
+    if device.type != "cuda":
+        raise InputError(f"device '{name}' is not supported; use auto, cpu, cuda or cuda:N")
+    if not torch.cuda.is_available() or (device.index or 0) >= torch.cuda.device_count():
+        raise InputError(f"device '{name}' is not present on this computer; use --device cpu")
+    return device
+
+
+class Pipeline:
+    """The nano networks, loaded once; ``run`` may be called many times."""
+
+    def __init__(
+        self, depth_net: DepthNet, tokenizer: Tokenizer, teacher: Teacher, decoder: GaussianDecoder
+    ) -> None:
+        self.depth_net = depth_net.eval()
+        self.tokenizer = tokenizer.eval()
+        self.teacher = teacher.eval()
+        self.decoder = decoder.eval()
+
+    @staticmethod
+    def load(device: str | torch.device = "auto") -> "Pipeline":
+        """Load the embedded networks.
+
+        Raises:
+            InputError: unknown device, or damaged weights.
+        """
+        target = resolve_device(str(device))
+        depth_net, tokenizer, teacher, decoder = (load_model(name, device=target) for name in MODELS)
+        return Pipeline(depth_net, tokenizer, teacher, decoder)  # type: ignore[arg-type]
+
+    @property
+    def device(self) -> torch.device:
+        """Where the networks are."""
+        return next(self.teacher.parameters()).device
+
+    @torch.no_grad()
+    def imagine_frames(self, latents: Latents) -> Tensor:
+        """The tokenizer's decode of every clip: [V, T, 3, H, W] 0…1."""
+        clips = [self.tokenizer.decode(clip[None])[0].transpose(0, 1).clamp(0, 1) for clip in latents.z]
+        return torch.stack(clips)
+
+    def run(self, photo: Path, options: GenerateOptions | None = None, progress: Progress | None = None) -> Result:
+        """Make a scene of one photo.
+
+        Raises:
+            InputError: anything wrong with the photo, the files beside it, or the options.
+        """
+        options = options or GenerateOptions()
+        clock = _Clock(progress or (lambda report: None), self.device)
+        with clock.stage("read"):
+            picture = read_photo(photo)
+            height, width = nano_grid(picture.frames.width, picture.frames.height)
+            rgb, fitted = fit_photo(picture.frames.rgb[0], height, width, options.fit)
+            frames = Frames(rgb[None].to(self.device))
+            given = read_depth(options.depth, height, width) if options.depth is not None else None
+            fov = options.fov
+            if fov is None and picture.focal_fraction is not None:
+                fov = fitted.fov_degrees(picture.focal_fraction)
+        with clock.stage("perceive"):
+            views = perceive(frames, self.depth_net, PerceiveConfig(fov), given)
+        with clock.stage("warp"):
+            trajectories = self._plan(views, options)
+            conditionings = tuple(warp(views, trajectory) for trajectory in trajectories)
+        return self._imagine_and_decode(picture, views, conditionings, options, clock)
+
+    def _plan(self, views: Views, options: GenerateOptions) -> tuple[Trajectory, ...]:
+        if options.cameras is not None:
+            path = read_camera_path(options.cameras, views.cameras[0].to("cpu"), FRAMES)
+            return (path.to(self.device),)
+        generator = torch.Generator().manual_seed(options.seed)
+        return plan(views, FRAMES, options.trajectories, options.strength, generator)
+
+    def _imagine_and_decode(
+        self,
+        picture: Photo,
+        views: Views,
+        conditionings: tuple[Conditioning, ...],
+        options: GenerateOptions,
+        clock: _Clock,
+    ) -> Result:
+        steps = options.steps or self.teacher.config.steps
+        total = steps * len(conditionings)
+
+        def on_step(view: int, step: int) -> None:
+            clock.tell(StageReport("imagine", detail=f"{view * steps + step + 1}/{total}"))
+
+        with clock.stage("imagine", f"{len(conditionings)} trajectories x {steps} steps"):
+            latents = imagine(conditionings, self.teacher, self.tokenizer, steps, options.seed, on_step)
+        with clock.stage("frames"):
+            frames = self.imagine_frames(latents)
+        with clock.stage("decode"):
+            scene = decode(views, latents, conditionings, frames, self.decoder, self.tokenizer, self.depth_net)
+        with clock.stage("render"):
+            gaussians = scene.gaussians[0]
+            rerender = render(gaussians, scene.source)
+            renders = tuple(render(gaussians, c.trajectory.cameras) for c in conditionings)
+        return Result(
+            picture, views, conditionings, latents, frames, scene, rerender, renders, tuple(clock.done), options
+        )
+
+
+def generate(photo: Path | str, options: GenerateOptions | None = None, **choices: Any) -> Result:
+    """Make a 3D scene of one photo with the embedded networks.
+
+    Args:
+        photo: image file.
+        options: what to do; or give the fields of ``GenerateOptions`` as keywords.
+    """
+    options = options or GenerateOptions(**choices)
+    return Pipeline.load(options.device).run(Path(photo), options)
+
+
+def write_result(result: Result, out: Path, overwrite: bool = False, progress: Progress | None = None) -> None:
+    """Write the scene folder: ``scene.ply``, ``preview.mp4``, ``contact_sheet.png``, ``cameras.json``, ``run.json``.
+
+    The folder appears complete or not at all.
+
+    Raises:
+        InputError: ``out`` exists and may not be replaced.
+    """
+    clock = _Clock(progress or (lambda report: None), result.latents.z.device)
+    with SceneFolder(out, overwrite=overwrite) as folder:
+        with clock.stage("write"):
+            scene = result.scene
+            save_scene(folder, scene)
+            video = render(scene.gaussians[0], smooth_tour(scene.source, PREVIEW_FRAMES))
+            write_video(folder / "preview.mp4", video.rgb.cpu(), PREVIEW_FPS)
+            contact_sheet(
+                folder / "contact_sheet.png",
+                result.views.to("cpu"),
+                [c.trajectory.name for c in result.conditionings],
+                [c.warped.cpu() for c in result.conditionings],
+                [f.cpu() for f in result.frames],
+                [r.rgb.cpu() for r in result.renders],
+                result.rerender.rgb[0].cpu(),
+            )
+            paths = {c.trajectory.name: c.trajectory.cameras.to("cpu") for c in result.conditionings}
+            (folder / "cameras.json").write_text(cameras_to_json(scene.source.to("cpu"), paths))
+        (folder / "run.json").write_text(json.dumps(_run_record(result, clock.done), indent=1))
+
+
+def _run_record(result: Result, written: list[StageReport]) -> dict[str, Any]:
+    options = {k: str(v) if isinstance(v, Path) else v for k, v in asdict(result.options).items()}
+    return {
+        "format": "lyra-run-1",
+        "lyra": __version__,
+        "torch": torch.__version__,
+        "python": platform.python_version(),
+        "machine": platform.machine(),
+        "device": str(result.latents.z.device),
+        "threads": torch.get_num_threads(),
+        "photo": result.photo.name,
+        "notices": list(result.photo.notices),
+        "options": options,
+        "models": {name: model_card(name).summary() for name in MODELS},
+        "trajectories": [
+            {"name": c.trajectory.name, "strength": c.trajectory.strength} for c in result.conditionings
+        ],
+        "fov_degrees": round(float(result.views.cameras.fov_x[0]) * 57.29577951308232, 2),
+        "gaussians": len(result.scene.gaussians[0]),
+        "stages": [asdict(stage) for stage in [*result.stages, *written]],
+    }

@@ -1,0 +1,19 @@
+"""The verbs of the road: value in, value out; networks are passed in, and only ``pipeline`` knows the order."""
+
+from lyra.stages.decode import decode, prepare_inputs
+from lyra.stages.imagine import imagine, teacher_inputs
+from lyra.stages.perceive import PerceiveConfig, perceive
+from lyra.stages.plan import plan
+from lyra.stages.warp import warp, warp_clips
+
+__all__ = [
+    "PerceiveConfig",
+    "decode",
+    "imagine",
+    "perceive",
+    "plan",
+    "prepare_inputs",
+    "teacher_inputs",
+    "warp",
+    "warp_clips",
+]

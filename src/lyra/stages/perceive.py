@@ -1,0 +1,59 @@
+"""Picture in, picture with depth and camera out."""
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from lyra.geometry.cameras import intrinsics_from_fov
+from lyra.geometry.constants import FAR_DEPTH, NEAR_DEPTH
+from lyra.models.depth import DepthNet
+from lyra.structures import Cameras, Frames, InputError, Views
+
+
+@dataclass(frozen=True)
+class PerceiveConfig:
+    """What the user knows better than the network.
+
+    Attributes:
+        fov: horizontal field of view in degrees of the fitted picture, ``None`` to estimate it.
+    """
+
+    fov: float | None = None
+
+    def __post_init__(self) -> None:
+        if self.fov is not None and not 5 <= self.fov <= 150:
+            raise InputError(f"field of view {self.fov:g} degrees is outside 5…150; give the horizontal angle")
+
+
+@torch.no_grad()
+def perceive(
+    frames: Frames,
+    depth_net: DepthNet,
+    config: PerceiveConfig | None = None,
+    depth: tuple[Tensor, Tensor] | None = None,
+) -> Views:
+    """Estimate depth and intrinsics of one picture.
+
+    Args:
+        frames: one picture of H x W.
+        depth_net: network for depth, sky and field of view.
+        config: known field of view.
+        depth: ([H, W] z depth, [H, W] valid mask) from elsewhere, instead of the network's.
+
+    Returns:
+        One view: camera at the identity, depth scaled so that its median is 1, sky at ``FAR_DEPTH``.
+    """
+    config = config or PerceiveConfig()
+    estimate, _, fov = depth_net.infer(frames.rgb)
+    if depth is None:
+        values, mask = estimate, torch.ones_like(estimate, dtype=torch.bool)
+    else:
+        given, valid = (tensor.to(frames.rgb.device) for tensor in depth)
+        values = torch.where(valid, given / given[valid].median(), FAR_DEPTH)[None].float()
+        values, mask = values.clamp(NEAR_DEPTH, FAR_DEPTH), valid[None]
+    angle = torch.tensor([math.radians(config.fov)]) if config.fov is not None else fov.cpu()
+    K = intrinsics_from_fov(angle, frames.height, frames.width).to(frames.rgb)
+    c2w = torch.eye(4, device=frames.rgb.device)[None]
+    return Views(frames, values, mask, Cameras(c2w, K, frames.height, frames.width))

@@ -1,0 +1,41 @@
+"""Which camera paths the teacher is asked to imagine."""
+
+from collections.abc import Sequence
+
+import torch
+
+from lyra.geometry.trajectories import OFFICIAL_TRAJECTORIES, plan_six
+from lyra.structures import InputError, Trajectory, Views
+
+
+def plan(
+    views: Views,
+    frames: int,
+    names: Sequence[str] | None = None,
+    factor: float = 1.0,
+    generator: torch.Generator | None = None,
+) -> tuple[Trajectory, ...]:
+    """The published trajectories around the first view, which stands at frame 0 of each.
+
+    Args:
+        views: the source; its median depth (1) is the centre depth.
+        frames: length of each path.
+        names: subset of the six names, in order; ``None`` for all.
+        factor: multiplies every movement distance.
+        generator: draws the distances from the published ranges; ``None`` takes the fixed ones.
+
+    Raises:
+        InputError: unknown or repeated name, or a factor that is not a positive number.
+    """
+    known = [spec.name for spec in OFFICIAL_TRAJECTORIES]
+    chosen = list(names) if names is not None else known
+    for name in chosen:
+        if name not in known:
+            raise InputError(f"unknown trajectory '{name}'; choose from {', '.join(known)}")
+    if not chosen or len(set(chosen)) != len(chosen):
+        raise InputError(f"trajectories must be one or more different names from {', '.join(known)}")
+    if not 0 < factor <= 4:
+        raise InputError(f"strength {factor:g} is outside 0…4; 1 is the published movement")
+    paths = plan_six(frames, views.cameras[0], factor=factor, generator=generator)
+    by_name = {path.name: path for path in paths}
+    return tuple(by_name[name] for name in chosen)

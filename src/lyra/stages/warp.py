@@ -1,0 +1,86 @@
+"""The 3D cache: lift the source picture with its depth and look at it from the cameras of a trajectory."""
+
+import torch
+from torch import Tensor
+
+from lyra.geometry.cameras import invert_rigid
+from lyra.geometry.fill import fill_pyramid
+from lyra.geometry.reliability import reliable_mask
+from lyra.geometry.splat import splat_points
+from lyra.geometry.unprojection import unproject
+from lyra.structures import Conditioning, Trajectory, Views
+
+BACKGROUND_POWER = 3.0
+"""Holes are filled from their neighbours weighted by depth to this power: what opens up is mostly background."""
+
+
+def fill_holes(rgb: Tensor, mask: Tensor, depth: Tensor | None = None) -> Tensor:
+    """Fill what ``mask`` leaves open in [B, 3, H, W] pictures, from far neighbours rather than near ones.
+
+    Args:
+        rgb: pictures 0…1; values outside ``mask`` are ignored.
+        mask: [B, H, W] bool.
+        depth: [B, H, W] z, ``None`` for no preference.
+    """
+    weight = mask.to(rgb.dtype)
+    if depth is not None:
+        weight = weight * depth.clamp(0.01, 10.0) ** BACKGROUND_POWER
+    return fill_pyramid(rgb, weight).clamp(0, 1)
+
+
+def warp_clips(
+    rgb: Tensor, depth: Tensor, K: Tensor, c2w: Tensor, valid: Tensor | None = None
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Forward-splat B source pictures into the T cameras of one clip each.
+
+    Pixels at depth edges are not splatted (they would smear between surfaces); holes are filled by a push-pull
+    pyramid that prefers far neighbours. Frame 0 is the source itself.
+
+    Args:
+        rgb: [B, 3, H, W] 0…1.
+        depth: [B, H, W] z of the source.
+        K: [B, 3, 3] intrinsics shared by source and targets.
+        c2w: [B, T, 4, 4] target cameras in the source camera's frame; frame 0 is the identity.
+        valid: [B, H, W] bool, source pixels that may be splatted; ``None`` for all.
+
+    Returns:
+        rgb [B, T, 3, H, W] with holes filled, depth [B, T, H, W] (0 in holes), visibility [B, T, H, W] bool.
+    """
+    batch, frames = c2w.shape[:2]
+    height, width = rgb.shape[-2:]
+    identity = torch.eye(4, device=rgb.device, dtype=c2w.dtype).expand(batch, 4, 4)
+    points = unproject(depth, K, identity).reshape(batch, height * width, 3)
+    weights = reliable_mask(depth)
+    if valid is not None:
+        weights = weights & valid
+    outputs = []
+    for item in range(batch):
+        values, z, mask = splat_points(
+            points[item : item + 1].expand(frames, -1, -1),
+            rgb[item : item + 1].flatten(2).expand(frames, -1, -1),
+            weights[item : item + 1].flatten(1).to(rgb.dtype).expand(frames, -1),
+            invert_rigid(c2w[item]),
+            K[item : item + 1].expand(frames, -1, -1),
+            height,
+            width,
+        )
+        outputs.append((values, z, mask))
+    color, z, mask = (torch.stack(parts) for parts in zip(*outputs, strict=True))
+    filled = fill_holes(color.flatten(0, 1), mask.flatten(0, 1), z.flatten(0, 1))
+    color = filled.unflatten(0, (batch, frames))
+    first = torch.zeros(frames, dtype=torch.bool, device=rgb.device)
+    first[0] = True
+    color = torch.where(first[:, None, None, None], rgb[:, None], color)
+    z = torch.where(first[:, None, None], depth[:, None], z)
+    return color, z, mask | first[:, None, None]
+
+
+@torch.no_grad()
+def warp(views: Views, trajectory: Trajectory) -> Conditioning:
+    """Render the cache of the first view along ``trajectory``, whose frame 0 must be that view's camera."""
+    source_w2c = views.cameras.w2c[0]
+    relative = source_w2c @ trajectory.cameras.c2w
+    rgb, depth, mask = warp_clips(
+        views.frames.rgb[:1], views.depth[:1], views.cameras.K[:1], relative[None], views.mask[:1]
+    )
+    return Conditioning(trajectory, views.frames.rgb[0], rgb[0], depth[0], mask[0])

@@ -1,0 +1,111 @@
+"""Training material made on the device: camera paths, filmed worlds, moving photographs, photometric changes."""
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from lyra.geometry.cameras import intrinsics_from_fov
+from lyra.geometry.trajectories import OFFICIAL_TRAJECTORIES, trajectory_c2w
+
+PATH_BANK = 512
+
+
+class PathBank:
+    """Random camera paths, drawn once: the six published ones with strengths from half their range to a third above.
+
+    Attributes:
+        c2w: [6, N, T, 4, 4] float32 on the device, by trajectory.
+    """
+
+    def __init__(self, frames: int, device: torch.device, seed: int, count: int = PATH_BANK) -> None:
+        generator = torch.Generator().manual_seed(seed)
+        groups = []
+        for spec in OFFICIAL_TRAJECTORIES:
+            span = torch.rand(count, generator=generator)
+            strengths = 0.5 * spec.low + span * (1.33 * spec.high - 0.5 * spec.low)
+            groups.append(trajectory_c2w(spec.name, frames, strengths))
+        self.c2w = torch.stack(groups).float().to(device)
+
+    def draw(self, scenes: int, views: int) -> Tensor:
+        """[scenes, views, T, 4, 4]: different trajectories for each view of a scene (all six when ``views`` is 6)."""
+        kinds, count = self.c2w.shape[:2]
+        device = self.c2w.device
+        order = torch.rand(scenes, kinds, device=device).argsort(dim=1)[:, :views]
+        if views == kinds:
+            order = torch.arange(kinds, device=device).expand(scenes, kinds)
+        return self.c2w[order, torch.randint(count, order.shape, device=device)]
+
+
+class PhotoTiles:
+    """Photographs of the texture set as still pictures and as flat, moving clips.
+
+    Attributes:
+        tiles: [N, 512, 512, 3] uint8 on the device.
+    """
+
+    def __init__(self, tiles: Tensor) -> None:
+        self.tiles = tiles
+
+    def __len__(self) -> int:
+        return self.tiles.shape[0]
+
+    def _pick(self, count: int) -> Tensor:
+        index = torch.randint(len(self), (count,), device=self.tiles.device)
+        return self.tiles[index].permute(0, 3, 1, 2).float() / 255
+
+    def stills(self, count: int, height: int, width: int) -> Tensor:
+        """[count, 3, height, width] 0…1: random crops of the full shape, mirrored half of the time."""
+        return self._sample(self._pick(count), torch.zeros(count, 1, 3, device=self.tiles.device), height, width)[:, 0]
+
+    def clips(self, count: int, frames: int, height: int, width: int, motion: float = 0.35) -> Tensor:
+        """[count, frames, 3, height, width] 0…1: smooth pans and zooms over one photograph each."""
+        end = torch.randn(count, 1, 3, device=self.tiles.device) * motion / 2
+        ramp = torch.linspace(0, 1, frames, device=self.tiles.device)[None, :, None]
+        return self._sample(self._pick(count), end * ramp, height, width)
+
+    def _sample(self, pictures: Tensor, motion: Tensor, height: int, width: int) -> Tensor:
+        count, frames = motion.shape[:2]
+        device = pictures.device
+        long = max(height, width)
+        half = pictures.new_tensor([width / long, height / long])
+        zoom = 0.55 + 0.4 * torch.rand(count, 1, device=device)
+        extent = half * zoom[..., None] * torch.exp(0.6 * motion[..., 2:])
+        mirror = torch.where(torch.rand(count, 1, 1, device=device) < 0.5, -1.0, 1.0)
+        room = (1 - half * zoom).clamp(min=0)
+        centre = (torch.rand(count, 1, 2, device=device) * 2 - 1) * room[:, None] + motion[..., :2] * extent
+        ys = (torch.arange(height, device=device) + 0.5) / height * 2 - 1
+        xs = (torch.arange(width, device=device) + 0.5) / width * 2 - 1
+        grid = torch.stack(torch.meshgrid(xs, ys, indexing="xy"), dim=-1)
+        grid = grid * extent[:, :, None, None] + centre[:, :, None, None]
+        grid = torch.cat([grid[..., :1] * mirror[..., None, None], grid[..., 1:]], dim=-1)
+        source = pictures[:, None].expand(-1, frames, -1, -1, -1).flatten(0, 1)
+        picture = F.grid_sample(source, grid.flatten(0, 1), padding_mode="reflection", align_corners=False)
+        return picture.unflatten(0, (count, frames))
+
+
+def random_intrinsics(count: int, height: int, width: int, device: torch.device) -> Tensor:
+    """[count, 3, 3] intrinsics with a field of view of 40 to 80 degrees along the long side."""
+    fov_long = torch.deg2rad(40 + 40 * torch.rand(count, device=device))
+    if width < height:
+        fov_long = 2 * torch.atan(torch.tan(fov_long / 2) * width / height)
+    return intrinsics_from_fov(fov_long, height, width)
+
+
+def photometric(rgb: Tensor, strength: float = 1.0) -> Tensor:
+    """Change exposure, gamma, colour balance, contrast, blur and noise of [B, 3, H, W] pictures, each its own way."""
+    count, device = rgb.shape[0], rgb.device
+
+    def spread(amount: float, channels: int = 1) -> Tensor:
+        return torch.randn(count, channels, 1, 1, device=device) * amount * strength
+
+    out = rgb.clamp(1e-4, 1) ** torch.exp(spread(0.25))
+    out = out * torch.exp(spread(0.2)) * torch.exp(spread(0.08, 3))
+    mean = out.mean(dim=(1, 2, 3), keepdim=True)
+    out = mean + (out - mean) * torch.exp(spread(0.2))
+    grey = out.mean(dim=1, keepdim=True)
+    out = grey + (out - grey) * torch.exp(spread(0.3)) * (torch.rand(count, 1, 1, 1, device=device) > 0.05)
+    soft = F.avg_pool2d(F.pad(out, (1, 1, 1, 1), mode="replicate"), 3, 1)
+    blur = torch.rand(count, 1, 1, 1, device=device) * (torch.rand(count, 1, 1, 1, device=device) < 0.4)
+    out = out + blur * (soft - out)
+    noise = torch.rand(count, 1, 1, 1, device=device) * 0.03 * strength
+    return (out + noise * torch.randn_like(out)).clamp(0, 1)

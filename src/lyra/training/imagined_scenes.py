@@ -1,0 +1,142 @@
+"""Scenes that the teacher imagined: the only material the decoder learns from."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from lyra.diffusion import karras_sigmas, sample
+from lyra.models.depth import DepthNet
+from lyra.models.teacher import Teacher
+from lyra.models.tokenizer import Tokenizer
+from lyra.stages.decode import Anchors, anchor_depth
+from lyra.stages.imagine import teacher_inputs
+from lyra.stages.warp import warp_clips
+from lyra.training.device_data import PathBank
+
+
+@dataclass
+class ImaginedScenes:
+    """A batch of B scenes with V views of T frames; every tensor on one device.
+
+    Attributes:
+        latents: [B, V, C, t, h, w] unnormalised.
+        frames: [B, V, T, 3, H, W] uint8, the tokenizer's decode of the latents: the target of self-distillation.
+        source: [B, 3, H, W] uint8, the picture it began with.
+        c2w: [B, V, T, 4, 4] in the source camera's frame.
+        K: [B, V, 3, 3] pixels.
+        cache_depth: [B, V, T, H, W] float16 z of the cache, 0 in holes.
+        anchor_depth: [B, V, A, H, W] float16 z at the anchor frames.
+        anchor_visible: [B, V, A, H, W] bool.
+    """
+
+    latents: Tensor
+    frames: Tensor
+    source: Tensor
+    c2w: Tensor
+    K: Tensor
+    cache_depth: Tensor
+    anchor_depth: Tensor
+    anchor_visible: Tensor
+
+    def tensors(self) -> list[Tensor]:
+        """The fields in order."""
+        return [getattr(self, name) for name in self.__dataclass_fields__]
+
+    def pick(self, index: Tensor, views: Tensor | None = None) -> "ImaginedScenes":
+        """The scenes ``index`` [B], with the views ``views`` [V] only."""
+        parts = [tensor[index] for tensor in self.tensors()]
+        if views is not None:
+            parts = [part if part.ndim == 4 else part[:, views] for part in parts]
+        return ImaginedScenes(*parts)
+
+    def anchors(self, anchor_frames: tuple[int, ...], clean_source: bool) -> Anchors:
+        """Anchors as the decoder takes them; with ``clean_source`` frame 0 shows the picture itself, not its decode."""
+        rgb = self.frames[:, :, list(anchor_frames)].float() / 255
+        if clean_source and 0 in anchor_frames:
+            rgb[:, :, anchor_frames.index(0)] = self.source[:, None].float() / 255
+        return Anchors(rgb, self.anchor_depth.float(), self.anchor_visible.float())
+
+
+@torch.no_grad()
+def imagine_scenes(
+    source: Tensor,
+    K: Tensor,
+    paths: PathBank,
+    views: int,
+    anchor_frames: tuple[int, ...],
+    tokenizer: Tokenizer,
+    depth_net: DepthNet,
+    teacher: Teacher,
+    steps: int,
+) -> ImaginedScenes:
+    """Run the road up to latents for B pictures at once and decode them to pixels.
+
+    Args:
+        source: [B, 3, H, W] pictures 0…1.
+        K: [B, 3, 3] their intrinsics.
+        paths: camera paths to draw from.
+        views: clips per scene.
+        anchor_frames: frames that carry Gaussians.
+        tokenizer, depth_net, teacher: networks.
+        steps: denoising steps.
+    """
+    batch = len(source)
+    c2w = paths.draw(batch, views)
+    half = torch.autocast(source.device.type, dtype=torch.bfloat16, enabled=source.device.type == "cuda")
+    depth, _, _ = depth_net.infer(source)
+    scene = torch.arange(batch, device=source.device).repeat_interleave(views)
+    warped, cache_depth, mask = warp_clips(source[scene], depth[scene], K[scene], c2w.flatten(0, 1))
+    config = teacher.config
+    sigmas = karras_sigmas(steps, config.sigma_min, config.sigma_max)
+    with half:
+        inputs = teacher_inputs(tokenizer, source[scene], warped, mask)
+        noise = torch.randn(inputs.warped[:, 0].shape, device=source.device)
+        latents = tokenizer.denormalize(sample(lambda x, sigma: teacher(x, sigma, inputs), noise, sigmas))
+        frames = torch.cat([tokenizer.decode(part).float() for part in latents.split(6)]).transpose(1, 2).clamp(0, 1)
+    depths = []
+    for frame in anchor_frames:
+        if frame == 0:
+            depths.append(depth[scene])
+        else:
+            depths.append(anchor_depth(depth_net, frames[:, frame], cache_depth[:, frame], mask[:, frame]))
+    visible = mask[:, list(anchor_frames)]
+
+    def per_scene(tensor: Tensor) -> Tensor:
+        return tensor.unflatten(0, (batch, views))
+
+    return ImaginedScenes(
+        latents=per_scene(latents.float()),
+        frames=per_scene((frames * 255).round().to(torch.uint8)),
+        source=(source * 255).round().to(torch.uint8),
+        c2w=c2w,
+        K=per_scene(K[scene]),
+        cache_depth=per_scene(torch.where(mask, cache_depth, 0.0).half()),
+        anchor_depth=per_scene(torch.stack(depths, dim=1).half()),
+        anchor_visible=per_scene(visible),
+    )
+
+
+class ScenePool:
+    """Scenes kept on the device, overwritten in a circle."""
+
+    def __init__(self, size: int) -> None:
+        self.size, self.filled, self.next = size, 0, 0
+        self.store: ImaginedScenes | None = None
+
+    def put(self, scenes: ImaginedScenes) -> None:
+        """Add a batch, over the oldest when full."""
+        parts = scenes.tensors()
+        if self.store is None:
+            self.store = ImaginedScenes(*[p.new_empty(self.size, *p.shape[1:]) for p in parts])
+        index = (torch.arange(len(parts[0]), device=parts[0].device) + self.next) % self.size
+        for store, part in zip(self.store.tensors(), parts, strict=True):
+            store[index] = part
+        self.next = (self.next + len(parts[0])) % self.size
+        self.filled = min(self.size, self.filled + len(parts[0]))
+
+    def draw(self, count: int, views: Tensor | None = None) -> ImaginedScenes:
+        """``count`` random scenes."""
+        assert self.store is not None
+        device = self.store.latents.device
+        return self.store.pick(torch.randint(self.filled, (count,), device=device), views)

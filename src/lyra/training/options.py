@@ -1,0 +1,63 @@
+"""What one training run is asked to do."""
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from lyra.structures import InputError
+
+TaskName = Literal["tokenizer", "depth", "teacher", "decoder"]
+
+
+@dataclass(frozen=True)
+class TrainOptions:
+    """One run of one task.
+
+    Attributes:
+        task: which network.
+        out: folder of the run: checkpoints, logs, pictures, and at the end the packed model.
+        seconds: stop after so many seconds of training, resumed time included; ``None`` for no limit.
+        steps: stop after so many steps; ``None`` for no limit. One of the two limits is needed.
+        seed: of everything random.
+        textures: folder of a texture pack; ``None`` looks in the usual places, then falls back to procedural ones.
+        device: ``auto``, ``cpu``, ``cuda`` or ``cuda:N``.
+        batch: examples per step, ``None`` for the recipe's number.
+        pool: examples kept ready on the device, ``None`` for the recipe's number.
+        height, width: size of the pictures, multiples of 32.
+        workers: processes that make worlds; 0 makes them in the training process.
+        resume: go on from the newest checkpoint in ``out``.
+        init: start from these weights: a model name such as ``teacher/nano``, or a folder.
+        models: folder with the embedded layout in which the other networks are looked up first.
+        compile: compile the network (pays on a GPU after about a minute).
+        log_every, image_every, save_every: steps between log lines, picture sheets and checkpoints.
+    """
+
+    task: TaskName
+    out: Path
+    seconds: float | None = None
+    steps: int | None = None
+    seed: int = 0
+    textures: Path | None = None
+    device: str = "auto"
+    batch: int | None = None
+    pool: int | None = None
+    height: int = 256
+    width: int = 448
+    workers: int = 0
+    resume: bool = False
+    init: str | None = None
+    models: Path | None = None
+    compile: bool = False
+    log_every: int = 50
+    image_every: int = 1000
+    save_every: int = 1000
+
+    def __post_init__(self) -> None:
+        if self.seconds is None and self.steps is None:
+            raise InputError("training needs a limit: give --seconds or --steps")
+        if self.height % 32 or self.width % 32:
+            raise InputError(f"training size {self.height}x{self.width} must be multiples of 32")
+
+    def as_record(self) -> dict[str, Any]:
+        """The resolved options as plain JSON values."""
+        return {k: str(v) if isinstance(v, Path) else v for k, v in asdict(self).items()}

@@ -1,0 +1,107 @@
+"""Train the depth network on filmed worlds under strong photometric change."""
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load_file
+from torch import Tensor, nn
+
+from lyra.hub import load_model, save_model
+from lyra.metrics import depth_error
+from lyra.models.depth import DepthConfig, DepthNet, depth_loss, freeze_batchnorm
+from lyra.training.device_data import PathBank, photometric
+from lyra.training.options import TrainOptions
+from lyra.training.world_feed import WorldFeed
+from lyra.worlds import film, load_textures
+
+FRAMES = 5
+
+
+class DepthTask:
+    """Scale-invariant log depth, its gradients, sky, and focal length; each world is seen from several cameras."""
+
+    learning_rate = 6e-4
+    weight_decay = 0.02
+    ema_decay = 0.998
+
+    def __init__(self, options: TrainOptions, device: torch.device, encoder: Path | None = None) -> None:
+        self.options, self.device = options, device
+        self.batch = options.batch or 32
+        self.textures = load_textures(options.textures, "train")
+        self.store = self.textures.to(device)
+        worlds = max(1, self.batch // 2)
+        self.feed = WorldFeed(self.textures, "train", worlds, 500_000_003 + options.seed, device, options.workers)
+        self.paths = PathBank(FRAMES, device, options.seed)
+        if options.init:
+            model = load_model(options.init, device=device)
+        else:
+            model = DepthNet(DepthConfig())
+            if encoder is not None:
+                model.load_encoder(load_file(encoder))
+        self.network: nn.Module = model.to(device).train()
+        self.model = model
+        freeze_batchnorm(self.model)
+        if options.compile:
+            self.model.compile()
+
+    def use(self, network: nn.Module) -> None:
+        """Train through the wrapped network."""
+        self.network = network
+
+    @torch.no_grad()
+    def _examples(self, feed: WorldFeed, store: Any, views: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Pictures [B, 3, H, W], depth [B, H, W], sky [B, H, W] bool and log(focal/width) [B]: source and end views."""
+        worlds = feed.next()
+        height, width = self.options.height, self.options.width
+        if torch.rand(()) < 0.3:
+            height, width = width, height
+        paths = self.paths.draw(len(worlds), 1)[:, :, [0, -1][:views]]
+        clip = film(worlds, store, paths, height, width)
+        focal = (clip.K[:, 0, 0] / width).log()[:, None].expand(-1, views).flatten()
+        return clip.rgb.flatten(0, 2), clip.depth.flatten(0, 2), clip.sky.flatten(0, 2), focal
+
+    def loss(self, step: int, progress: float) -> tuple[Tensor, dict[str, float | Tensor]]:
+        """Loss of one batch of newly filmed pictures, half of them mirrored."""
+        with torch.no_grad(), torch.autocast(self.device.type, enabled=False):
+            rgb, depth, sky, focal = self._examples(self.feed, self.store, 2)
+            rgb = photometric(rgb)
+            if step % 2:
+                rgb, depth, sky = rgb.flip(-1), depth.flip(-1), sky.flip(-1)
+        terms = depth_loss(self.network(rgb), depth, sky, focal)
+        return sum(terms.values()), dict(terms)  # type: ignore[return-value]
+
+    @torch.no_grad()
+    def _predict(self, split: str, batches: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        textures = load_textures(self.options.textures, split)
+        feed, store = WorldFeed(textures, split, 8, 0, self.device, 0), textures.to(self.device)
+        parts = []
+        for _ in range(batches):
+            torch.manual_seed(7)
+            rgb, depth, sky, _ = self._examples(feed, store, 1)
+            predicted, _, _ = self.model.infer(rgb)
+            parts.append((rgb, predicted, depth, sky))
+        rgb, predicted, depth, sky = (torch.cat(column) for column in zip(*parts, strict=True))
+        return rgb, predicted, depth, sky
+
+    def pictures(self) -> Tensor | None:
+        """Unseen pictures above their predicted and true inverse depths."""
+        self.model.eval()
+        rgb, predicted, depth, _ = self._predict("val", 1)
+        self.model.train()
+        shades = [(0.5 / d)[:, None].clamp(0, 1).expand(-1, 3, -1, -1) for d in (predicted, depth)]
+        return torch.cat([rgb[:6], shades[0][:6], shades[1][:6]])
+
+    def scores(self) -> dict[str, float]:
+        """AbsRel and delta1 after median scaling on unseen worlds, sky left out."""
+        self.model.eval()
+        _, predicted, depth, sky = self._predict("test", 4 if self.device.type == "cuda" else 1)
+        error = depth_error(predicted, depth, ~sky & (depth < 29))
+        return {"abs_rel": round(float(error.abs_rel.mean()), 4), "delta1": round(float(error.delta1.mean()), 4)}
+
+    def pack(self, folder: Path, recipe: dict[str, Any], scores: dict[str, float]) -> Path:
+        """Store the depth network in int8."""
+        return save_model(
+            self.model, "depth/nano", self.model.config, storage="int8", recipe=recipe,
+            seed=self.options.seed, scores=scores, weights_dir=folder,
+        )  # fmt: skip

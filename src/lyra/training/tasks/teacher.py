@@ -1,0 +1,185 @@
+"""Train the teacher: denoise latent clips of worlds, told what the 3D cache shows from the same cameras."""
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from lyra.diffusion import karras_sigmas, precondition, sample
+from lyra.hub import load_model, save_model
+from lyra.metrics import psnr
+from lyra.models.teacher import Teacher, TeacherConfig, TeacherInputs
+from lyra.stages.imagine import teacher_inputs
+from lyra.stages.warp import fill_holes, warp_clips
+from lyra.training.device_data import PathBank, PhotoTiles
+from lyra.training.options import TrainOptions
+from lyra.training.world_feed import WorldFeed
+from lyra.worlds import TextureSet, film, load_textures
+
+FRAMES = 17
+WORLDS_PER_REFRESH = 3
+VIEWS_PER_WORLD = 2
+PHOTO_CLIPS = 2
+HOLE_WEIGHT = 3.0
+
+
+class TeacherTask:
+    """EDM loss on clips whose cache is built from predicted depth half of the time.
+
+    A fifth of the examples are photographs that move as flat pictures under the visibility masks of worlds, so that
+    holes are also filled with what photographs look like.
+    """
+
+    learning_rate = 1e-3
+    weight_decay = 0.01
+    ema_decay = 0.9985
+
+    def __init__(self, options: TrainOptions, device: torch.device) -> None:
+        self.options, self.device = options, device
+        self.batch = options.batch or 32
+        self.tokenizer = load_model("tokenizer/nano", device=device, weights_dir=options.models)
+        self.depth_net = load_model("depth/nano", device=device, weights_dir=options.models)
+        textures = load_textures(options.textures, "train")
+        self.store = textures.to(device)
+        self.photos = PhotoTiles(self.store.photo_tiles())
+        self.feed = WorldFeed(textures, "train", WORLDS_PER_REFRESH, 900_000_011 + options.seed, device, options.workers)
+        self.paths = PathBank(FRAMES, device, options.seed)
+        if options.init:
+            model = load_model(options.init, device=device)
+        else:
+            model = Teacher(TeacherConfig())
+            model.start_as_identity()
+        self.network: nn.Module = model.to(device).train()
+        self.model = model
+        self.pool: TeacherPool | None = None
+        size = options.pool or 4096
+        start = min(size, 192 if device.type == "cuda" else size)
+        while self.pool is None or self.pool.filled < start:
+            self._refresh(size)
+        if options.compile:
+            self.model.backbone.compile()
+
+    def use(self, network: nn.Module) -> None:
+        """Train through the wrapped network."""
+        self.network = network
+
+    @torch.no_grad()
+    def _film(self, feed: WorldFeed, store: Any, views: int, predicted: Tensor) -> tuple[Tensor, ...]:
+        """Clips [B, T, 3, H, W], their warps, visibility [B, T, H, W]; ``predicted`` [W] bool picks the cache depth."""
+        worlds = feed.next()
+        paths = self.paths.draw(len(worlds), views)
+        clip = film(worlds, store, paths, self.options.height, self.options.width)
+        source, truth = clip.rgb[:, 0, 0], clip.depth[:, 0, 0]
+        estimate, _, _ = self.depth_net.infer(source)
+        depth = torch.where(predicted[:, None, None], estimate, truth)
+        repeat = torch.arange(len(worlds), device=self.device).repeat_interleave(views)
+        warped, _, mask = warp_clips(source[repeat], depth[repeat], clip.K[repeat], paths.flatten(0, 1))
+        return clip.rgb.flatten(0, 1), warped, mask
+
+    @torch.no_grad()
+    def _refresh(self, size: int) -> None:
+        predicted = torch.rand(WORLDS_PER_REFRESH, device=self.device) < 0.5
+        clips, warped, mask = self._film(self.feed, self.store, VIEWS_PER_WORLD, predicted)
+        moving = self.photos.clips(PHOTO_CLIPS, FRAMES, self.options.height, self.options.width, motion=0.12)
+        borrowed = mask[torch.randint(len(mask), (PHOTO_CLIPS,), device=self.device)].flip(-1)
+        holed = fill_holes(moving.flatten(0, 1), borrowed.flatten(0, 1)).unflatten(0, moving.shape[:2])
+        clips, warped, mask = (torch.cat(p) for p in ((clips, moving), (warped, holed), (mask, borrowed)))
+        with torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self.device.type == "cuda"):
+            clean = self.tokenizer.normalize(self.tokenizer.encode(clips.transpose(1, 2)))
+            inputs = teacher_inputs(self.tokenizer, clips[:, 0], warped, mask)
+        if self.pool is None:
+            self.pool = TeacherPool(size, clean, inputs)
+        self.pool.put(clean, inputs)
+
+    def loss(self, step: int, progress: float) -> tuple[Tensor, dict[str, float | Tensor]]:
+        """Weighted EDM loss of one batch from the pool; every second step some new clips replace old ones."""
+        assert self.pool is not None
+        if step % 2 == 0:
+            with torch.autocast(self.device.type, enabled=False):
+                self._refresh(self.pool.size)
+        clean, inputs = self.pool.draw(self.batch)
+        config = self.model.config
+        sigma = torch.exp(torch.randn(self.batch, device=self.device) * 1.7 + 0.4).clamp(0.005, config.sigma_max)
+        high = torch.rand(self.batch, device=self.device) < 0.2
+        sigma = torch.where(high, config.sigma_max * (0.3 + 0.7 * torch.rand_like(sigma)), sigma)
+        noisy = clean + sigma[:, None, None, None, None] * torch.randn_like(clean)
+        estimate = self.network(noisy, sigma, inputs)
+        scale = precondition(sigma, config.sigma_data).out[:, None, None, None, None]
+        hole = 0.5 - inputs.mask[:, 0].mean(dim=1, keepdim=True) / 2
+        weight = 1 + HOLE_WEIGHT * hole[:, :, 1:]
+        error = ((estimate - clean)[:, :, 1:] / scale).square()
+        loss = (weight * error).mean()
+        return loss, {
+            "error": error.detach().mean(),
+            "hole_error": (hole[:, :, 1:] * error.detach()).mean() / hole[:, :, 1:].mean().clamp(min=1e-6),
+            "high_noise": (error.detach().mean(dim=(1, 2, 3, 4)) * high).sum() / high.sum().clamp(min=1),
+        }
+
+    @torch.no_grad()
+    def _validate(self, split: str, worlds: int, steps: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """True clips, warps, imagined clips [B, T, 3, H, W] and visibility, all with predicted depth."""
+        textures: TextureSet = load_textures(self.options.textures, split)
+        feed, store = WorldFeed(textures, split, worlds, 0, self.device, 0), textures.to(self.device)
+        torch.manual_seed(11)
+        everything = torch.ones(worlds, dtype=torch.bool, device=self.device)
+        clips, warped, mask = self._film(feed, store, 1, everything)
+        config = self.model.config
+        inputs = teacher_inputs(self.tokenizer, clips[:, 0], warped, mask)
+        sigmas = karras_sigmas(steps, config.sigma_min, config.sigma_max)
+        self.model.eval()
+        noise = torch.randn_like(inputs.warped[:, 0])
+        latents = sample(lambda x, s: self.model(x, s, inputs), noise, sigmas)
+        self.model.train()
+        imagined = [self.tokenizer.decode(z[None]) for z in self.tokenizer.denormalize(latents)]
+        return clips, warped, torch.cat(imagined).transpose(1, 2).clamp(0, 1), mask
+
+    def pictures(self) -> Tensor | None:
+        """Last frames: truth, warped cache, imagined."""
+        clips, warped, imagined, _ = self._validate("val", 6 if self.device.type == "cuda" else 2, self.model.config.steps)
+        return torch.cat([clips[:, -1], warped[:, -1], imagined[:, -1]])
+
+    def scores(self) -> dict[str, float]:
+        """PSNR of warp and teacher against true novel views, whole frames and holes, for several step counts."""
+        count = 12 if self.device.type == "cuda" else 1
+        scores: dict[str, float] = {}
+        for steps in (1, 2, 4, 8, 16) if self.device.type == "cuda" else (1,):
+            clips, warped, imagined, mask = self._validate("test", count, steps)
+            truth, holes = clips[:, 1:].flatten(0, 1), ~mask[:, 1:].flatten(0, 1)
+            some = holes.flatten(1).sum(dim=1) > 200
+            for name, video in (("warp", warped), (f"steps{steps}", imagined)):
+                frames = video[:, 1:].flatten(0, 1)
+                scores[f"psnr_{name}"] = round(float(psnr(frames, truth).mean()), 2)
+                scores[f"holes_{name}"] = round(float(psnr(frames[some], truth[some], holes[some]).mean()), 2)
+        return scores
+
+    def pack(self, folder: Path, recipe: dict[str, Any], scores: dict[str, float]) -> Path:
+        """Store the teacher in int8."""
+        return save_model(
+            self.model, "teacher/nano", self.model.config, storage="int8", recipe=recipe,
+            seed=self.options.seed, scores=scores, weights_dir=folder,
+        )  # fmt: skip
+
+
+class TeacherPool:
+    """Encoded examples kept on the device in half precision, overwritten in a circle."""
+
+    def __init__(self, size: int, clean: Tensor, inputs: TeacherInputs) -> None:
+        self.size, self.filled, self.next = size, 0, 0
+        dtype = torch.bfloat16 if clean.device.type == "cuda" else torch.float32
+        parts = (clean, inputs.source, inputs.warped, inputs.mask)
+        self.store = [torch.empty(size, *p.shape[1:], dtype=dtype, device=p.device) for p in parts]
+
+    def put(self, clean: Tensor, inputs: TeacherInputs) -> None:
+        """Add a batch of examples, over the oldest when full."""
+        index = (torch.arange(len(clean), device=clean.device) + self.next) % self.size
+        for store, part in zip(self.store, (clean, inputs.source, inputs.warped, inputs.mask), strict=True):
+            store[index] = part.to(store.dtype)
+        self.next = (self.next + len(clean)) % self.size
+        self.filled = min(self.size, self.filled + len(clean))
+
+    def draw(self, count: int) -> tuple[Tensor, TeacherInputs]:
+        """``count`` random examples in float32."""
+        index = torch.randint(self.filled, (count,), device=self.store[0].device)
+        clean, source, warped, mask = (store[index].float() for store in self.store)
+        return clean, TeacherInputs(source, warped, mask)
