@@ -9,7 +9,7 @@ OUT ?= out/demo
 PYTEST_ARGS ?=
 
 bin := $(VENV)/bin
-pip_install := $(bin)/python -m pip install --quiet --disable-pip-version-check -c constraints/cpu.txt
+pip_install := $(bin)/python -m pip install $(if $(CI),--quiet) --disable-pip-version-check -c constraints/cpu.txt
 # A marker is younger than the files below exactly when the environment was installed from them.
 run_ready := $(VENV)/.ready-to-run
 test_ready := $(VENV)/.ready-to-test
@@ -26,6 +26,7 @@ help:
 	@echo 'make clean    remove what the demo and the tools wrote (the environment stays)'
 
 install: $(run_ready)
+	@echo '$(VENV) is ready.'
 
 demo: $(run_ready)
 	@test -n '$(PHOTO)' || { echo 'make demo: no photo in examples/photos; choose one with make demo PHOTO=my.jpg' >&2; exit 1; }

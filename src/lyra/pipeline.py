@@ -175,9 +175,7 @@ def resolve_device(name: str) -> torch.device:
 class Pipeline:
     """The nano networks, loaded once; ``run`` may be called many times."""
 
-    def __init__(
-        self, depth_net: DepthNet, tokenizer: Tokenizer, teacher: Teacher, decoder: GaussianDecoder
-    ) -> None:
+    def __init__(self, depth_net: DepthNet, tokenizer: Tokenizer, teacher: Teacher, decoder: GaussianDecoder) -> None:
         self.depth_net = depth_net.eval()
         self.tokenizer = tokenizer.eval()
         self.teacher = teacher.eval()
@@ -319,9 +317,7 @@ def _run_record(result: Result, written: list[StageReport]) -> dict[str, Any]:
         "notices": list(result.photo.notices),
         "options": options,
         "models": {name: model_card(name).summary() for name in MODELS},
-        "trajectories": [
-            {"name": c.trajectory.name, "strength": c.trajectory.strength} for c in result.conditionings
-        ],
+        "trajectories": [{"name": c.trajectory.name, "strength": c.trajectory.strength} for c in result.conditionings],
         "fov_degrees": round(float(result.views.cameras.fov_x[0]) * 57.29577951308232, 2),
         "gaussians": len(result.scene.gaussians[0]),
         "stages": [asdict(stage) for stage in [*result.stages, *written]],

@@ -47,15 +47,16 @@ def require_output_file(file: Path, suffixes: tuple[str, ...]) -> None:
     """Refuse a file that could not be written at the end.
 
     Raises:
-        InputError: ``file`` is a folder, has another ending than ``suffixes``, or lies where nothing can be written.
+        InputError: ``file`` is a folder or a device, has another ending than ``suffixes``, or lies where nothing can be
+            written.
     """
     if file.is_dir():
         _refuse(f"output {file} is a folder; give a file name ending in {' or '.join(suffixes)}")
-    special = file.exists() and not file.is_file()
-    if not special:
-        if file.suffix.lower() not in suffixes:
-            _refuse(f"output {file} should end in {' or '.join(suffixes)}")
-        _require_writable(file)
+    if file.exists() and not file.is_file():
+        _refuse(f"output {file} is a device or pipe; give the name of a file")
+    if file.suffix.lower() not in suffixes:
+        _refuse(f"output {file} should end in {' or '.join(suffixes)}")
+    _require_writable(file)
 
 
 def _require_writable(target: Path) -> None:

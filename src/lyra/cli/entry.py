@@ -1,8 +1,11 @@
 """From the words on the command line to an exit code."""
 
+import operator
 import sys
-from collections.abc import Sequence
-from typing import Annotated, Protocol, cast
+from collections.abc import Mapping, Sequence
+from functools import reduce
+from inspect import cleandoc
+from typing import Annotated, Any, Protocol, cast
 
 import tyro
 from tyro.conf import subcommand
@@ -10,7 +13,7 @@ from tyro.conf import subcommand
 from lyra import __version__
 from lyra.cli.doctor import Doctor
 from lyra.cli.evaluate import EvaluatePhotos, EvaluateWorlds
-from lyra.cli.faults import INTERRUPTED, leave_nothing, one_line
+from lyra.cli.faults import INTERRUPTED, leave_quietly, one_line
 from lyra.cli.generate import Generate
 from lyra.cli.models import ModelsList, ModelsShow
 from lyra.cli.render import Render
@@ -18,28 +21,19 @@ from lyra.cli.train import Train
 from lyra.cli.worlds import Worlds
 
 DESCRIPTION = """One photo becomes a 3D scene of Gaussian splats, on this computer, with the networks that ship inside.
-
   lyra generate photo.jpg -o out/photo
   lyra render out/photo --path orbit -o orbit.mp4
   lyra doctor"""
 
-Models = (
-    Annotated[ModelsList, subcommand("list", description="All embedded networks, one a line.")]
-    | Annotated[ModelsShow, subcommand("show", description="Everything known about one network.")]
-)
-Evaluate = (
-    Annotated[EvaluateWorlds, subcommand("worlds", description="Scenes with known geometry: true novel views.")]
-    | Annotated[EvaluatePhotos, subcommand("photos", description="Photos of yours: what can be measured without truth.")]
-)
-AnyCommand = (
-    Annotated[Generate, subcommand("generate", description="Turn a photo into a 3D scene.")]
-    | Annotated[Render, subcommand("render", description="Film a scene along a camera path.")]
-    | Annotated[Doctor, subcommand("doctor", description="What this computer can run, and what to install for more.")]
-    | Annotated[Models, subcommand("models", description="The networks that ship inside.")]
-    | Annotated[Evaluate, subcommand("evaluate", description="Measure quality, time and memory.")]
-    | Annotated[Train, subcommand("train", description="Train one of the networks.")]
-    | Annotated[Worlds, subcommand("worlds", description="The procedural scenes that the networks are trained on.")]
-)
+COMMANDS: dict[str, type | tuple[str, dict[str, type]]] = {
+    "generate": Generate,
+    "render": Render,
+    "doctor": Doctor,
+    "models": ("The networks that ship inside.", {"list": ModelsList, "show": ModelsShow}),
+    "evaluate": ("Measure quality, time and memory.", {"worlds": EvaluateWorlds, "photos": EvaluatePhotos}),
+    "train": Train,
+    "worlds": Worlds,
+}
 
 
 class Command(Protocol):
@@ -61,25 +55,50 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if words in (["--version"], ["-V"]):
         print(f"lyra {__version__}")
         return 0
-    parsed = tyro.cli(
-        AnyCommand,  # type: ignore[arg-type]  # a union of dataclasses is a form to tyro, not a type to mypy
-        prog="lyra",
-        description=DESCRIPTION,
-        args=words,
-        config=(tyro.conf.FlagCreatePairsOff,),
-    )
-    command = cast(Command, parsed)
+    try:
+        return _run(_parse(words))
+    except BrokenPipeError:
+        leave_quietly()
+        return 0
+
+
+def _parse(words: list[str]) -> Command:
+    # A list of commands shows the first sentence of each, the help of one command its examples too.
+    brief = not words or words[0].startswith("-") or (len(words) == 2 and isinstance(COMMANDS.get(words[0]), tuple))
+    form = _union(COMMANDS, brief)
+    settings = (tyro.conf.FlagCreatePairsOff,)
+    return cast(Command, tyro.cli(form, prog="lyra", description=DESCRIPTION, args=words, config=settings))
+
+
+def _run(command: Command) -> int:
     try:
         return command.run()
     except KeyboardInterrupt:
-        print(f"\nlyra: interrupted, {command.interrupted()}", file=sys.stderr)
+        print(f"lyra: interrupted, {command.interrupted()}", file=sys.stderr)
         return INTERRUPTED
     except BrokenPipeError:
-        return leave_nothing()
+        raise
     except (ValueError, OSError, MemoryError, RuntimeError) as fault:
         line = one_line(fault)
         if line is None:
             raise
-        text, code = line
-        print(f"lyra: {text}", file=sys.stderr)
-        return code
+        print(f"lyra: {line.text}", file=sys.stderr)
+        return line.code
+
+
+def _union(commands: Mapping[str, Any], brief: bool) -> Any:
+    """The form that tyro reads sub-commands from: a union of annotated dataclasses, and of such unions."""
+    members = []
+    for name, command in commands.items():
+        if isinstance(command, tuple):
+            text, form = command[0], _union(command[1], brief)
+        else:
+            text, form = _description(command, brief), command
+        members.append(Annotated[form, subcommand(name, description=text)])
+    return reduce(operator.or_, members)
+
+
+def _description(command: type, brief: bool) -> str:
+    """The first line of the docstring, and below it, indented so that tyro keeps the line breaks, the examples."""
+    title, *examples = [line for line in cleandoc(command.__doc__ or "").splitlines() if line]
+    return title if brief else "\n  ".join([title, *examples])

@@ -8,7 +8,6 @@ from typing import Annotated, Any, Literal
 from tyro.conf import Positional, arg
 
 from lyra.cli.checks import require_device, require_output_file
-from lyra.cli.outputs import appearing
 
 
 @dataclass(frozen=True)
@@ -18,19 +17,19 @@ class EvaluateWorlds:
     lyra evaluate worlds --split test --count 24 --json scores.json
     """
 
-    split: Literal["train", "val", "test"] = "test"
-    """Which scenes and textures: the three sets share none."""
+    split: Literal["val", "test"] = "test"
+    """Which scenes and textures; neither set occurs in training."""
     count: int = 24
     """How many scenes."""
     seed: int = 0
-    """Seed of the first scene, and of the generation."""
-    steps: Annotated[int | None, arg(metavar="N")] = None
+    """Seed of the movement distances and of the generation; the scenes are always the same."""
+    steps: Annotated[int | None, arg(metavar="N", help_behavior_hint="")] = None
     """Denoising steps; by default the number the network was trained for."""
-    textures: Annotated[Path | None, arg(metavar="FOLDER")] = None
+    textures: Annotated[Path | None, arg(metavar="FOLDER", help_behavior_hint="")] = None
     """Texture pack; by default looked for in the usual places, else procedural textures."""
     device: Annotated[str, arg(metavar="auto|cpu|cuda[:N]")] = "auto"
     """Where to compute."""
-    json: Annotated[Path | None, arg(metavar="FILE")] = None
+    json: Annotated[Path | None, arg(metavar="FILE", help_behavior_hint="")] = None
     """Also write every number to this file."""
 
     def run(self) -> int:
@@ -38,17 +37,22 @@ class EvaluateWorlds:
         require_device(self.device)
         if self.json is not None:
             require_output_file(self.json, (".json",))
-        from lyra.evaluation.worlds import evaluate_worlds
+        from lyra.evaluation.worlds import WorldsProtocol, evaluate_worlds, table
+        from lyra.structures import InputError
 
-        scores = evaluate_worlds(
+        if self.count < 1:
+            raise InputError(f"count {self.count} should be at least 1")
+        protocol = WorldsProtocol(
             split=self.split,
             count=self.count,
-            seed=self.seed,
             steps=self.steps,
+            seed=self.seed,
             textures=self.textures,
             device=self.device,
         )
-        report(scores, self.json)
+        scores = evaluate_worlds(protocol)
+        print(table(scores))
+        _keep(scores, self.json)
         return 0
 
     def interrupted(self) -> str:
@@ -63,15 +67,15 @@ class EvaluatePhotos:
     lyra evaluate photos examples/photos/*.jpg --json scores.json
     """
 
-    photos: Annotated[Positional[tuple[Path, ...]], arg(metavar="PHOTO …")]
+    photos: Annotated[Positional[tuple[Path, ...]], arg(metavar="PHOTO …", help_behavior_hint="(at least one)")]
     """The photos."""
     seed: int = 0
     """Seed of the generation."""
-    steps: Annotated[int | None, arg(metavar="N")] = None
+    steps: Annotated[int | None, arg(metavar="N", help_behavior_hint="")] = None
     """Denoising steps; by default the number the network was trained for."""
     device: Annotated[str, arg(metavar="auto|cpu|cuda[:N]")] = "auto"
     """Where to compute."""
-    json: Annotated[Path | None, arg(metavar="FILE")] = None
+    json: Annotated[Path | None, arg(metavar="FILE", help_behavior_hint="")] = None
     """Also write every number to this file."""
 
     def run(self) -> int:
@@ -87,8 +91,12 @@ class EvaluatePhotos:
         for photo in self.photos:
             read_photo(photo)
         from lyra.evaluation.photos import evaluate_photos
+        from lyra.pipeline import GenerateOptions
 
-        report(evaluate_photos(self.photos, seed=self.seed, steps=self.steps, device=self.device), self.json)
+        scores = evaluate_photos(self.photos, GenerateOptions(seed=self.seed, steps=self.steps, device=self.device))
+        for name, value in scores["mean"].items():
+            print(f"mean {name:<24} {value:.4g}")
+        _keep(scores, self.json)
         return 0
 
     def interrupted(self) -> str:
@@ -96,18 +104,12 @@ class EvaluatePhotos:
         return "nothing was written"
 
 
-def report(scores: dict[str, Any], file: Path | None) -> None:
-    """Print the summary numbers and write all of them to ``file``.
+def _keep(scores: dict[str, Any], file: Path | None) -> None:
+    """Write all numbers to ``file``, if one was asked for."""
+    if file is None:
+        return
+    from lyra.io.files import replacing
 
-    Args:
-        scores: JSON values; ``summary`` holds the numbers to print by name.
-        file: where to write everything, or ``None``.
-    """
-    summary = scores["summary"]
-    width = max(map(len, summary), default=0)
-    for name, value in summary.items():
-        print(f"{name:<{width}}  {value:.4g}" if isinstance(value, float) else f"{name:<{width}}  {value}")
-    if file is not None:
-        with appearing(file) as part:
-            part.write_text(json.dumps(scores, indent=1) + "\n", encoding="utf-8")
-        print(f"all numbers: {file}")
+    with replacing(file, "scores") as part:
+        part.write_text(json.dumps(scores, indent=1) + "\n", encoding="utf-8")
+    print(f"all numbers: {file}")

@@ -3,6 +3,7 @@
 import errno
 import os
 import sys
+from typing import NamedTuple
 
 WRONG_INPUT = 2
 OUT_OF_MEMORY = 1
@@ -18,26 +19,33 @@ _REMEDIES = {
 }
 
 
-def one_line(fault: Exception) -> tuple[str, int] | None:
+class Line(NamedTuple):
+    """What standard error and the calling shell are told."""
+
+    text: str
+    code: int
+
+
+def one_line(fault: Exception) -> Line | None:
     """The line for standard error and the exit code, or ``None`` if the fault is ours and deserves its traceback."""
     if isinstance(fault, OSError):
         if fault.errno not in _REMEDIES:
             return None
-        return _flat(f"{_subject(fault)}{_REMEDIES[fault.errno]}"), WRONG_INPUT
+        return Line(_flat(f"{_subject(fault)}{_REMEDIES[fault.errno]}"), WRONG_INPUT)
     if isinstance(fault, MemoryError) or _is_device_memory(fault):
-        return f"out of memory ({_flat(str(fault)) or 'no detail'}); close other programs or use --device cpu", OUT_OF_MEMORY
+        detail = _flat(str(fault)) or "no detail"
+        return Line(f"out of memory ({detail}); close other programs or use --device cpu", OUT_OF_MEMORY)
     if isinstance(fault, ValueError):
         from lyra.structures import InputError
 
         if isinstance(fault, InputError):
-            return _flat(str(fault)), WRONG_INPUT
+            return Line(_flat(str(fault)), WRONG_INPUT)
     return None
 
 
-def leave_nothing() -> int:
-    """Nobody reads our output any more (``lyra … | head``): stop quietly."""
+def leave_quietly() -> None:
+    """Nobody reads our output any more (``lyra … | head``): let the rest of it vanish without a complaint."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    return 0
 
 
 def _subject(fault: OSError) -> str:

@@ -31,17 +31,17 @@ class Generate:
     """Folder for the scene; it appears complete or not at all."""
     seed: int = 0
     """Another seed imagines other hidden parts."""
-    steps: Annotated[int | None, arg(metavar="N")] = None
+    steps: Annotated[int | None, arg(metavar="N", help_behavior_hint="")] = None
     """Denoising steps of the video network; by default the number it was trained for."""
-    trajectories: Annotated[str | None, arg(metavar="NAMES")] = None
+    trajectories: Annotated[str | None, arg(metavar="NAMES", help_behavior_hint="")] = None
     """Which ways to look around, separated by commas: left,right,up,zoom_out,zoom_in,clockwise. By default all."""
     strength: float = 1.0
     """Factor on how far the cameras move."""
-    fov: Annotated[float | None, arg(metavar="DEGREES")] = None
+    fov: Annotated[float | None, arg(metavar="DEGREES", help_behavior_hint="")] = None
     """Horizontal field of view; by default from the photo's EXIF data, else estimated."""
-    depth: Annotated[Path | None, arg(metavar="FILE")] = None
+    depth: Annotated[Path | None, arg(metavar="FILE", help_behavior_hint="")] = None
     """Depth of the photo from elsewhere (.npy, .npz or 16-bit .png), see docs/conventions.md."""
-    cameras: Annotated[Path | None, arg(metavar="FILE")] = None
+    cameras: Annotated[Path | None, arg(metavar="FILE", help_behavior_hint="")] = None
     """Your own camera path (.json or .npz) in place of the trajectories, see docs/conventions.md."""
     device: Annotated[str, arg(metavar="auto|cpu|cuda[:N]")] = "auto"
     """Where to compute."""

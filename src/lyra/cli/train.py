@@ -21,25 +21,25 @@ class Train:
     """Which network: tokenizer, depth, teacher or decoder."""
     out: Annotated[Path, arg(aliases=["-o"], metavar="FOLDER")]
     """Folder of the run: checkpoints, logs, pictures, and at the end the packed network."""
-    seconds: Annotated[float | None, arg(metavar="S")] = None
+    seconds: Annotated[float | None, arg(metavar="S", help_behavior_hint="")] = None
     """Stop after this time. One of --seconds and --steps is needed."""
-    steps: Annotated[int | None, arg(metavar="N")] = None
+    steps: Annotated[int | None, arg(metavar="N", help_behavior_hint="")] = None
     """Stop after this many steps."""
     seed: int = 0
     """Seed of everything random."""
-    textures: Annotated[Path | None, arg(metavar="FOLDER")] = None
+    textures: Annotated[Path | None, arg(metavar="FOLDER", help_behavior_hint="")] = None
     """Texture pack; by default looked for in the usual places, else procedural textures."""
     device: Annotated[str, arg(metavar="auto|cpu|cuda[:N]")] = "auto"
     """Where to compute."""
-    batch: Annotated[int | None, arg(metavar="N")] = None
+    batch: Annotated[int | None, arg(metavar="N", help_behavior_hint="")] = None
     """Examples per step; by default the recipe's number."""
     height: int = 256
     """Height of the pictures, a multiple of 32."""
     width: int = 448
     """Width of the pictures, a multiple of 32."""
-    init: Annotated[str | None, arg(metavar="MODEL")] = None
+    init: Annotated[str | None, arg(metavar="MODEL", help_behavior_hint="")] = None
     """Start from these weights: a name such as teacher/nano, or a folder."""
-    models: Annotated[Path | None, arg(metavar="FOLDER")] = None
+    models: Annotated[Path | None, arg(metavar="FOLDER", help_behavior_hint="")] = None
     """Folder in which the other networks are looked up before the ones that ship inside."""
     compile: bool = False
     """Compile the network; pays on a GPU after about a minute."""

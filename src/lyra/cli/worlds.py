@@ -26,7 +26,7 @@ class Worlds:
     """How many scenes."""
     split: Literal["train", "val", "test"] = "train"
     """Which scenes and textures: the three sets share none."""
-    textures: Annotated[Path | None, arg(metavar="FOLDER")] = None
+    textures: Annotated[Path | None, arg(metavar="FOLDER", help_behavior_hint="")] = None
     """Texture pack; by default looked for in the usual places, else procedural textures."""
 
     def run(self) -> int:
@@ -36,11 +36,9 @@ class Worlds:
 
         if self.count < 1:
             raise InputError(f"count {self.count} should be at least 1")
-        from lyra.cli.outputs import appearing
         from lyra.worlds.preview import preview
 
-        with appearing(self.out) as part:
-            preview(self.seed, part, self.split, self.count, textures=self.textures)
+        preview(self.seed, self.out, self.split, self.count, textures=self.textures)
         print(f"sheet      {self.out}")
         return 0
 

@@ -43,9 +43,7 @@ def karras_sigmas(steps: int, sigma_min: float, sigma_max: float, rho: float = 7
 
 
 @torch.no_grad()
-def sample(
-    denoise: Denoiser, noise: Tensor, sigmas: Tensor, on_step: Callable[[int], None] | None = None
-) -> Tensor:
+def sample(denoise: Denoiser, noise: Tensor, sigmas: Tensor, on_step: Callable[[int], None] | None = None) -> Tensor:
     """Integrate the probability-flow ODE with Euler steps from unit ``noise`` to the last of ``sigmas``.
 
     Args:

@@ -49,7 +49,5 @@ class ScoreSheet:
     def means(self) -> dict[str, float]:
         """Mean of every column that has values."""
         return {
-            name: round(float(torch.tensor(values).mean()), 4)
-            for name, values in vars(self).items()
-            if len(values) > 0
+            name: round(float(torch.tensor(values).mean()), 4) for name, values in vars(self).items() if len(values) > 0
         }

@@ -17,7 +17,7 @@ from lyra.pipeline import FRAMES, Pipeline, resolve_device
 from lyra.raster import render
 from lyra.stages import decode, imagine, plan, warp
 from lyra.structures import Cameras, Conditioning, Frames, Trajectory, Views
-from lyra.worlds import collate, film, load_textures, sample_world
+from lyra.worlds import collate, film, film_source, load_textures, sample_world
 
 
 @dataclass(frozen=True)
@@ -79,14 +79,14 @@ def evaluate_worlds(
     for index in range(protocol.count):
         worlds = collate([sample_world(index, protocol.split, textures)], device)
         generator = torch.Generator().manual_seed(protocol.seed * 100_003 + index)
-        probe = film(worlds, store, torch.eye(4, device=device).expand(1, 1, 1, 4, 4), protocol.height, protocol.width)
-        source, truth_depth, K = probe.rgb[0, 0, 0].clamp(0, 1), probe.depth[0, 0, 0], probe.K
+        probe = film_source(worlds, store, protocol.height, protocol.width)
+        source, truth_depth, K = probe.rgb[0].clamp(0, 1), probe.depth[0], probe.K
         camera = Cameras(torch.eye(4, device=device)[None], K, protocol.height, protocol.width)
         estimate, _, _ = pipeline.depth_net.infer(source[None])
         everywhere = torch.ones_like(estimate, dtype=torch.bool)
         views = Views(Frames(source[None]), estimate, everywhere, camera)
         exact = Views(Frames(source[None]), truth_depth[None], everywhere, camera)
-        error = depth_error(estimate, truth_depth[None], ~probe.sky[0, 0])
+        error = depth_error(estimate, truth_depth[None], ~probe.sky)
         depth_scores.append((float(error.abs_rel), float(error.delta1)))
         paths = plan(views, FRAMES, generator=generator)
         c2w = torch.stack([path.cameras.c2w for path in paths]).to(device)

@@ -13,6 +13,7 @@ from lyra.geometry.cameras import (
 )
 from lyra.geometry.constants import FAR_DEPTH, NEAR_DEPTH
 from lyra.geometry.fill import fill_nearest, fill_pyramid
+from lyra.geometry.foreground import mask_occluded_by_edges
 from lyra.geometry.rays import camera_rays, plucker_rays
 from lyra.geometry.reliability import reliable_mask
 from lyra.geometry.splat import splat_points
@@ -42,6 +43,7 @@ __all__ = [
     "invert_intrinsics",
     "invert_rigid",
     "look_at",
+    "mask_occluded_by_edges",
     "plan_six",
     "plucker_rays",
     "reliable_mask",

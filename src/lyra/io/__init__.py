@@ -1,1 +1,37 @@
 """Files to values and back: photos, videos, depth, camera paths, PLY, scene folders."""
+
+from lyra.io.camera_path import read_camera_path
+from lyra.io.depth_file import read_depth
+from lyra.io.images import NANO_GRID, Photo, PhotoFit, fit_photo, nano_grid, read_photo, save_image
+from lyra.io.ply import read_ply, write_ply
+from lyra.io.scene_folder import (
+    SceneFolder,
+    cameras_from_json,
+    cameras_to_json,
+    load_scene,
+    save_scene,
+    write_run,
+)
+from lyra.io.video import read_video, write_video
+
+__all__ = [
+    "NANO_GRID",
+    "Photo",
+    "PhotoFit",
+    "SceneFolder",
+    "cameras_from_json",
+    "cameras_to_json",
+    "fit_photo",
+    "load_scene",
+    "nano_grid",
+    "read_camera_path",
+    "read_depth",
+    "read_photo",
+    "read_ply",
+    "read_video",
+    "save_image",
+    "save_scene",
+    "write_ply",
+    "write_run",
+    "write_video",
+]

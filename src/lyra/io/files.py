@@ -32,7 +32,7 @@ def require_file(path: Path | str, what: str) -> Path:
     except (OSError, ValueError) as error:
         if isinstance(error, InputError):
             raise
-        raise InputError(f"{what} {path} cannot be reached ({_reason(error)}); check the path and its permissions") from error
+        raise InputError(f"{what} {path} cannot be reached ({reason(error)}); check path and permissions") from error
     if not os.access(path, os.R_OK):
         raise InputError(f"{what} {path} may not be read; change its permissions")
     return path
@@ -60,8 +60,10 @@ def replacing(path: Path | str, what: str) -> Iterator[Path]:
         finally:
             temporary.unlink(missing_ok=True)
     except OSError as error:
-        raise InputError(f"cannot write {what} {path} ({_reason(error)}); choose another place") from error
+        raise InputError(f"cannot write {what} {path} ({reason(error)}); choose another place") from error
 
 
-def _reason(error: BaseException) -> str:
-    return (getattr(error, "strerror", None) or str(error) or type(error).__name__).lower()
+def reason(error: BaseException) -> str:
+    """The operating system's words for an error, for use inside a sentence."""
+    words = getattr(error, "strerror", None) or str(error) or type(error).__name__
+    return words.splitlines()[0].lower()

@@ -29,15 +29,6 @@ _FORMATS = ("JPEG", "MPO", "PNG", "WEBP", "GIF", "BMP", "TIFF", "PPM", "TGA", "A
 _DAMAGE = (OSError, SyntaxError, ValueError, EOFError, struct.error, zlib.error, TypeError, IndexError, KeyError)
 _FULL_FRAME_DIAGONAL_MM = hypot(36, 24)
 _UNIT_MM = {2: 25.4, 3: 10.0, 4: 1.0, 5: 0.001}
-_TURNS = {
-    2: Image.Transpose.FLIP_LEFT_RIGHT,
-    3: Image.Transpose.ROTATE_180,
-    4: Image.Transpose.FLIP_TOP_BOTTOM,
-    5: Image.Transpose.TRANSPOSE,
-    6: Image.Transpose.ROTATE_270,
-    7: Image.Transpose.TRANSVERSE,
-    8: Image.Transpose.ROTATE_90,
-}
 
 
 @dataclass(frozen=True)
@@ -113,7 +104,7 @@ def read_photo(path: Path | str) -> Photo:
         raise InputError(f"photo {path} does not fit into memory; reduce it first") from error
     except _DAMAGE as error:
         raise InputError(f"photo {path} is damaged or cut off; fetch or export it again") from error
-    if orientation in _TURNS:
+    if 2 <= orientation <= 8:
         rgb = _turn(rgb, orientation)
         if orientation >= 5:
             width, height = height, width
@@ -128,7 +119,7 @@ def read_photo(path: Path | str) -> Photo:
 def _check_size(path: Path, width: int, height: int) -> None:
     if max(width, height) > LARGEST_ASPECT * min(width, height):
         raise InputError(
-            f"photo {path} is {width} x {height} pixels, too long for a scene; crop it to at most {LARGEST_ASPECT:g} : 1"
+            f"photo {path} is {width} x {height} pixels, too long; crop it to at most {LARGEST_ASPECT:g} : 1"
         )
     if min(width, height) < SMALLEST_SIDE:
         raise InputError(

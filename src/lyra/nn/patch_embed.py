@@ -20,6 +20,7 @@ class PatchEmbed3d(nn.Module):
 
     def zero_init(self) -> None:
         """Make every token zero (exactly: LayerNorm of a zero vector is its zero bias)."""
+        assert self.proj.bias is not None
         nn.init.zeros_(self.proj.weight)
         nn.init.zeros_(self.proj.bias)
 

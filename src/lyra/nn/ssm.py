@@ -124,9 +124,7 @@ class Mamba2Scan(nn.Module):
         super().__init__()
         heads = inner // head
         self.inner, self.state, self.head, self.chunk = inner, state, head, chunk
-        self.conv1d = nn.Conv1d(
-            inner + 2 * state, inner + 2 * state, conv, padding=conv - 1, groups=inner + 2 * state
-        )
+        self.conv1d = nn.Conv1d(inner + 2 * state, inner + 2 * state, conv, padding=conv - 1, groups=inner + 2 * state)
         step = torch.exp(torch.empty(heads).uniform_(math.log(1e-3), math.log(1e-1))).clamp(min=1e-4)
         self.dt_bias = nn.Parameter(step + torch.log(-torch.expm1(-step)))  # softplus(dt_bias) = step
         self.A_log = nn.Parameter(torch.log(torch.empty(heads).uniform_(1, 16)))

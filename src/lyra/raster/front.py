@@ -115,7 +115,7 @@ def _check_cameras(w2c: Tensor, K: Tensor) -> None:
         raise InputError("a camera has a focal length of zero or less: intrinsics must be in pixels and positive")
 
 
-def _backend(options: RenderOptions, means: Tensor):  # noqa: ANN202
+def _backend(options: RenderOptions, means: Tensor):
     name = options.backend
     if name == "auto":
         name = "cuda" if means.is_cuda and importlib.util.find_spec("gsplat") is not None else "cpu"

@@ -3,6 +3,7 @@
 import os
 import tempfile
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any
 
 import torch
@@ -42,11 +43,10 @@ def load_checkpoint(folder: Path, notify: Any = print) -> dict[str, Any]:
             continue
         try:
             state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
-        except (RuntimeError, OSError, EOFError, ValueError, KeyError) as fault:
+        except (RuntimeError, OSError, EOFError, ValueError, LookupError, UnpicklingError) as fault:
             problems.append(f"{name}: {fault}")
             notify(f"checkpoint {name} cannot be read, trying the previous one")
             continue
         return state
     reason = "; ".join(problems) or "no checkpoint found"
     raise InputError(f"cannot resume from {folder}: {reason}; start without --resume")
-

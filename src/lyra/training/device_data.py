@@ -6,6 +6,7 @@ from torch.nn import functional as F
 
 from lyra.geometry.cameras import intrinsics_from_fov
 from lyra.geometry.trajectories import OFFICIAL_TRAJECTORIES, trajectory_c2w
+from lyra.worlds import TextureSet
 
 PATH_BANK = 512
 
@@ -43,8 +44,9 @@ class PhotoTiles:
         tiles: [N, 512, 512, 3] uint8 on the device.
     """
 
-    def __init__(self, tiles: Tensor) -> None:
-        self.tiles = tiles
+    def __init__(self, textures: TextureSet, device: torch.device) -> None:
+        chosen = [i for i, category in enumerate(textures.categories) if category == "photo"]
+        self.tiles = torch.from_numpy(textures.tiles[chosen or slice(None)]).to(device)
 
     def __len__(self) -> int:
         return self.tiles.shape[0]

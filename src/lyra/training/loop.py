@@ -33,9 +33,7 @@ def run_loop(task: Task, options: TrainOptions, notify: Callable[[str], None] = 
     torch.manual_seed(options.seed)
     on_gpu = task_device(task).type == "cuda"
     accelerator = Accelerator(mixed_precision="bf16" if on_gpu else "no", cpu=not on_gpu)
-    optimizer = torch.optim.AdamW(
-        _groups(task), lr=task.learning_rate, betas=(0.9, 0.99), eps=1e-8, fused=on_gpu
-    )
+    optimizer = torch.optim.AdamW(_groups(task), lr=task.learning_rate, betas=(0.9, 0.99), eps=1e-8, fused=on_gpu)
     average = WeightAverage(task.network, task.ema_decay)
     step, elapsed = _restore(task, optimizer, average, options) if options.resume else (0, 0.0)
     wrapped, optimizer = accelerator.prepare(task.network, optimizer)

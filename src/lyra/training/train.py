@@ -44,7 +44,11 @@ def train(options: TrainOptions, encoder: Path | None = None, notify: Callable[[
     Raises:
         InputError: unusable options, device or checkpoint.
     """
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu") if options.device == "auto" else torch.device(options.device)
+    device = (
+        torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        if options.device == "auto"
+        else torch.device(options.device)
+    )
     if device.type == "cuda":
         torch.backends.cuda.matmul.allow_tf32 = True
         torch.backends.cudnn.allow_tf32 = True

@@ -37,9 +37,7 @@ class WorldFeed:
         self, textures: TextureSet, split: str, count: int, first_seed: int, device: torch.device, workers: int
     ) -> None:
         stream = _WorldStream(textures, split, count, first_seed)
-        loader = DataLoader(
-            stream, batch_size=None, num_workers=workers, prefetch_factor=8 if workers else None
-        )
+        loader = DataLoader(stream, batch_size=None, num_workers=workers, prefetch_factor=8 if workers else None)
         self._iterator = iter(loader)
         self.device = device
 

@@ -17,7 +17,7 @@ from lyra.training.imagined_scenes import ImaginedScenes, ScenePool, imagine_sce
 from lyra.training.losses import gradient_loss, scale_invariant_depth_loss
 from lyra.training.options import TrainOptions
 from lyra.training.world_feed import WorldFeed
-from lyra.worlds import film, load_textures
+from lyra.worlds import film_source, load_textures
 
 FRAMES = 17
 VIEWS = 6
@@ -41,12 +41,15 @@ class DecoderTask:
     def __init__(self, options: TrainOptions, device: torch.device) -> None:
         self.options, self.device = options, device
         self.batch = options.batch or 2
-        models = [load_model(f"{n}/nano", device=device, weights_dir=options.models) for n in ("tokenizer", "depth", "teacher")]
+        models = [
+            load_model(f"{n}/nano", device=device, weights_dir=options.models)
+            for n in ("tokenizer", "depth", "teacher")
+        ]
         self.tokenizer, self.depth_net, self.teacher = models
         self.perceptual = load_model("perceptual/squeeze", device=device)
         textures = load_textures(options.textures, "train")
         self.store = textures.to(device)
-        self.photos = PhotoTiles(self.store.photo_tiles())
+        self.photos = PhotoTiles(textures, device)
         self.worlds = (SCENES_PER_REFRESH + 1) // 2
         self.feed = WorldFeed(textures, "train", self.worlds, 1_300_000_007 + options.seed, device, options.workers)
         self.paths = PathBank(FRAMES, device, options.seed)
@@ -68,12 +71,10 @@ class DecoderTask:
     def _sources(self, feed: WorldFeed, store: Any, photos: PhotoTiles) -> tuple[Tensor, Tensor]:
         """First pictures [B, 3, H, W] and intrinsics [B, 3, 3]: half worlds, half photographs."""
         height, width = self.options.height, self.options.width
-        batch = feed.next()
-        paths = self.paths.draw(len(batch), 1)[:, :, :1]
-        clip = film(batch, store, paths, height, width)
-        count = SCENES_PER_REFRESH - len(batch)
-        K = torch.cat([clip.K, random_intrinsics(count, height, width, self.device)])
-        return torch.cat([clip.rgb[:, 0, 0], photos.stills(count, height, width)]), K
+        pictures = film_source(feed.next(), store, height, width)
+        count = SCENES_PER_REFRESH - len(pictures.rgb)
+        K = torch.cat([pictures.K, random_intrinsics(count, height, width, self.device)])
+        return torch.cat([pictures.rgb.clamp(0, 1), photos.stills(count, height, width)]), K
 
     def _imagine(self, source: Tensor, K: Tensor) -> ImaginedScenes:
         return imagine_scenes(
@@ -138,7 +139,7 @@ class DecoderTask:
         textures = load_textures(self.options.textures, split)
         store = textures.to(self.device)
         feed = WorldFeed(textures, split, self.worlds, 0, self.device, 0)
-        photos = PhotoTiles(store.photo_tiles())
+        photos = PhotoTiles(textures, self.device)
         torch.manual_seed(13)
         self.model.eval()
         images, truths = [], []
@@ -165,7 +166,9 @@ class DecoderTask:
         values = psnr(images.flatten(0, 2).clamp(0, 1), truths.flatten(0, 2)).unflatten(0, truths.shape[:3])
         return {
             "psnr_teacher": round(float(values.mean()), 2),
-            "psnr_teacher_worlds": round(float(values.unflatten(0, (-1, SCENES_PER_REFRESH))[:, : self.worlds].mean()), 2),
+            "psnr_teacher_worlds": round(
+                float(values.unflatten(0, (-1, SCENES_PER_REFRESH))[:, : self.worlds].mean()), 2
+            ),
             "psnr_teacher_last": round(float(values[:, :, -1].mean()), 2),
             "psnr_teacher_first": round(float(values[:, :, 0].mean()), 2),
         }

@@ -42,8 +42,10 @@ class TeacherTask:
         self.depth_net = load_model("depth/nano", device=device, weights_dir=options.models)
         textures = load_textures(options.textures, "train")
         self.store = textures.to(device)
-        self.photos = PhotoTiles(self.store.photo_tiles())
-        self.feed = WorldFeed(textures, "train", WORLDS_PER_REFRESH, 900_000_011 + options.seed, device, options.workers)
+        self.photos = PhotoTiles(textures, device)
+        self.feed = WorldFeed(
+            textures, "train", WORLDS_PER_REFRESH, 900_000_011 + options.seed, device, options.workers
+        )
         self.paths = PathBank(FRAMES, device, options.seed)
         if options.init:
             model = load_model(options.init, device=device)
@@ -136,7 +138,9 @@ class TeacherTask:
 
     def pictures(self) -> Tensor | None:
         """Last frames: truth, warped cache, imagined."""
-        clips, warped, imagined, _ = self._validate("val", 6 if self.device.type == "cuda" else 2, self.model.config.steps)
+        clips, warped, imagined, _ = self._validate(
+            "val", 6 if self.device.type == "cuda" else 2, self.model.config.steps
+        )
         return torch.cat([clips[:, -1], warped[:, -1], imagined[:, -1]])
 
     def scores(self) -> dict[str, float]:

@@ -35,7 +35,7 @@ class TokenizerTask:
         self.crop = min(CROP, options.height, options.width)
         textures = load_textures(options.textures, "train")
         self.store = textures.to(device)
-        self.photos = PhotoTiles(self.store.photo_tiles())
+        self.photos = PhotoTiles(textures, device)
         self.feed = WorldFeed(textures, "train", WORLDS_PER_REFRESH, options.seed * 10_000_019, device, options.workers)
         self.paths = PathBank(FRAMES, device, options.seed)
         self.perceptual = load_model("perceptual/squeeze", device=device)
@@ -105,7 +105,7 @@ class TokenizerTask:
         worlds = feed.next()
         paths = self.paths.draw(count, 1)
         filmed = film(worlds, store, paths, self.options.height, self.options.width).rgb[:, 0]
-        photos = PhotoTiles(store.photo_tiles()).clips(count, FRAMES, self.options.height, self.options.width)
+        photos = PhotoTiles(textures, self.device).clips(count, FRAMES, self.options.height, self.options.width)
         return torch.cat([filmed, photos, photos[:, :1].expand(-1, FRAMES, -1, -1, -1)])
 
     @torch.no_grad()
@@ -153,5 +153,3 @@ class TokenizerTask:
             self.model, "tokenizer/nano", self.model.config, storage="int8", recipe=recipe,
             seed=self.options.seed, scores=scores, weights_dir=folder,
         )  # fmt: skip
-
-

@@ -1,0 +1,44 @@
+"""Time the main job stage by stage: ``python benchmarks/generate.py PHOTO [--runs 3] [--json FILE]``.
+
+Each run is a fresh process, as a user starts it; the table shows the minimum over the runs and the peak memory.
+"""
+
+import argparse
+import json
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+
+def one_run(photo: Path, extra: list[str]) -> dict[str, float]:
+    with tempfile.TemporaryDirectory() as folder:
+        out = Path(folder) / "out"
+        start = time.perf_counter()
+        subprocess.run([sys.executable, "-m", "lyra", "generate", str(photo), "-o", str(out), *extra], check=True)
+        wall = time.perf_counter() - start
+        record = json.loads((out / "run.json").read_text())
+    seconds = {stage["name"]: stage["seconds"] for stage in record["stages"]}
+    seconds["process"] = round(wall, 2)
+    seconds["peak_mib"] = max(stage["peak_mib"] for stage in record["stages"])
+    return seconds
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("photo", type=Path)
+    parser.add_argument("--runs", type=int, default=3)
+    parser.add_argument("--json", type=Path)
+    arguments, extra = parser.parse_known_args()
+    runs = [one_run(arguments.photo, extra) for _ in range(arguments.runs)]
+    best = {name: min(run[name] for run in runs) for name in runs[0]}
+    print(f"{'stage':12s} {'seconds (minimum of ' + str(len(runs)) + ')':>24s}")
+    for name, value in best.items():
+        print(f"{name:12s} {value:24.2f}")
+    if arguments.json:
+        arguments.json.write_text(json.dumps({"photo": arguments.photo.name, "best": best, "runs": runs}, indent=1))
+
+
+if __name__ == "__main__":
+    main()

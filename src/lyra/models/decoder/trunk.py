@@ -1,0 +1,40 @@
+"""The token mixer: attention and Mamba-2 blocks over the tokens of all views."""
+
+from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
+
+from lyra.models.decoder.config import DecoderConfig
+from lyra.nn import MambaBlock, TransformerBlock
+
+
+class Trunk(nn.Module):
+    """A sequence of blocks and a last LayerNorm (eps 1e-6); safe to compile on its own."""
+
+    def __init__(self, config: DecoderConfig) -> None:
+        super().__init__()
+        self.checkpoint_blocks = config.checkpoint_blocks
+        self.blocks = nn.ModuleList(self._block(config, index) for index in range(config.depth))
+        self.norm = nn.LayerNorm(config.width, eps=1e-6)
+
+    @staticmethod
+    def _block(config: DecoderConfig, index: int) -> nn.Module:
+        if config.is_attention(index):
+            return TransformerBlock(config.width, config.heads, config.mlp_ratio)
+        return MambaBlock(
+            config.width, config.ssm_state, config.ssm_head, config.ssm_expand, config.ssm_conv, config.ssm_chunk
+        )
+
+    def zero_init_residual(self) -> None:
+        """Start every block as the identity."""
+        for block in self.blocks:
+            assert isinstance(block, TransformerBlock | MambaBlock)
+            block.zero_init_residual()
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        """Map [B, V N, D], views one after the other, to [B, V N, D]."""
+        for block in self.blocks:
+            if self.checkpoint_blocks and self.training:
+                tokens = checkpoint(block, tokens, use_reentrant=False)
+            else:
+                tokens = block(tokens)
+        return self.norm(tokens)

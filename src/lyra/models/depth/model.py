@@ -1,0 +1,122 @@
+"""One picture to depth, sky and field of view."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from safetensors.torch import load_file
+from torch import Tensor, nn
+
+from lyra.geometry.constants import FAR_DEPTH, NEAR_DEPTH
+from lyra.models.depth.config import DepthConfig
+from lyra.models.depth.decoder import DepthDecoder
+from lyra.models.depth.encoder import EfficientNetLite0
+
+SIZE_MULTIPLE = 32
+IMAGENET_MEAN = (0.485, 0.456, 0.406)
+IMAGENET_STD = (0.229, 0.224, 0.225)
+
+
+@dataclass(frozen=True)
+class DepthPrediction:
+    """What `DepthNet` says about B pictures.
+
+    Attributes:
+        log_depth: [B, H, W] float32, natural logarithm of z up to an offset per picture.
+        sky_logit: [B, H, W] float32, positive where there is no surface.
+        log_focal: [B] float32, natural logarithm of focal length in pixels over picture width.
+    """
+
+    log_depth: Tensor
+    sky_logit: Tensor
+    log_focal: Tensor
+
+
+def normalise_rgb(rgb: Tensor) -> Tensor:
+    """[B, 3, H, W] picture 0..1 with the mean and deviation of ImageNet removed."""
+    mean = torch.tensor(IMAGENET_MEAN, dtype=rgb.dtype, device=rgb.device)[:, None, None]
+    std = torch.tensor(IMAGENET_STD, dtype=rgb.dtype, device=rgb.device)[:, None, None]
+    return (rgb - mean) / std
+
+
+class DepthNet(nn.Module):
+    """Monocular depth: EfficientNet-Lite0, attention at the coarsest scale, fusion up to full resolution."""
+
+    def __init__(self, config: DepthConfig | None = None) -> None:
+        super().__init__()
+        self.config = config or DepthConfig()
+        self.encoder = EfficientNetLite0()
+        self.decoder = DepthDecoder(self.config)
+        self._batchnorm_frozen = False
+        if self.config.freeze_batchnorm:
+            self.freeze_batchnorm()
+
+    def freeze_batchnorm(self, frozen: bool = True) -> None:
+        """Make batch normalisation use its stored statistics in training too; its gain and offset stay trainable."""
+        self._batchnorm_frozen = frozen
+        self.train(self.training)
+
+    def train(self, mode: bool = True) -> "DepthNet":
+        """Switch between training and evaluation, leaving frozen statistics alone."""
+        super().train(mode)
+        if self._batchnorm_frozen:
+            for module in self.encoder.modules():
+                if isinstance(module, nn.BatchNorm2d):
+                    module.eval()
+        return self
+
+    def load_encoder(self, path: Path) -> None:
+        """Start the encoder from a file that ``scripts/convert_efficientnet.py`` wrote.
+
+        Raises:
+            ValueError: the file lacks a tensor of the encoder, or holds another one.
+        """
+        state = {name: tensor.float() for name, tensor in load_file(path).items()}
+        missing, surplus = self.encoder.load_state_dict(state, strict=False)
+        missing = [name for name in missing if not name.endswith("num_batches_tracked")]
+        if missing or surplus:
+            raise ValueError(f"{path}: not an EfficientNet-Lite0 encoder: missing {missing}, surplus {surplus}")
+
+    def forward(self, rgb: Tensor) -> DepthPrediction:
+        """Predict depth, sky and focal length.
+
+        Args:
+            rgb: [B, 3, H, W] float 0..1, H and W multiples of 32.
+
+        Raises:
+            ValueError: the shape is another one.
+        """
+        if rgb.ndim != 4 or rgb.shape[1] != 3 or rgb.shape[2] % SIZE_MULTIPLE or rgb.shape[3] % SIZE_MULTIPLE:
+            raise ValueError(
+                f"DepthNet: expected [B, 3, H, W] with H and W multiples of {SIZE_MULTIPLE}, got {list(rgb.shape)}"
+            )
+        normalised = normalise_rgb(rgb)
+        maps, log_focal_over_longest = self.decoder(self.encoder(normalised), normalised)
+        height, width = rgb.shape[-2:]
+        to_width = torch.tensor(max(height, width) / width, device=rgb.device).log()
+        return DepthPrediction(maps[:, 0], maps[:, 1], log_focal_over_longest + to_width)
+
+    @torch.no_grad()
+    def infer(self, rgb: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Depth ready for the point cache.
+
+        Args:
+            rgb: [B, 3, H, W] float 0..1, H and W multiples of 32.
+
+        Returns:
+            [B, H, W] float32 depth whose median outside the sky is 1, clamped to the scene's range, sky at its far end;
+            [B, H, W] bool, sky; [B] float32, horizontal field of view in radians.
+
+        Raises:
+            ValueError: the shape is another one.
+        """
+        prediction = self(rgb)
+        sky = prediction.sky_logit > 0
+        # A picture that is all sky has no surface to measure, so all of it counts.
+        surface = ~sky | sky.all(dim=(1, 2))[:, None, None].expand_as(sky)
+        log_depth = prediction.log_depth.float()
+        median = torch.where(surface, log_depth, torch.nan).flatten(1).nanmedian(dim=1).values
+        depth = (log_depth - median[:, None, None]).exp().clamp(NEAR_DEPTH, FAR_DEPTH)
+        depth = torch.where(sky, FAR_DEPTH, depth)
+        fov_x = 2 * torch.atan(0.5 * torch.exp(-prediction.log_focal.float()))
+        return depth, sky, fov_x

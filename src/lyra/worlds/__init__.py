@@ -1,0 +1,30 @@
+"""Procedural textured scenes with exact cameras and depth, and the ray tracer that films them."""
+
+from lyra.worlds.film import Clip, SourcePictures, film, film_source, source_intrinsics
+from lyra.worlds.layout import KINDS, sample_world
+from lyra.worlds.preview import preview
+from lyra.worlds.store import TextureStore
+from lyra.worlds.textures import Catalogue, TextureSet, find_texture_pack, load_textures
+from lyra.worlds.trace import WorldFrames, trace
+from lyra.worlds.world import World, WorldBatch, collate
+
+__all__ = [
+    "KINDS",
+    "Catalogue",
+    "Clip",
+    "SourcePictures",
+    "TextureSet",
+    "TextureStore",
+    "World",
+    "WorldBatch",
+    "WorldFrames",
+    "collate",
+    "film",
+    "film_source",
+    "find_texture_pack",
+    "load_textures",
+    "preview",
+    "sample_world",
+    "source_intrinsics",
+    "trace",
+]

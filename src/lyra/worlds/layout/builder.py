@@ -1,0 +1,352 @@
+"""A growing list of primitives; heights are given upwards, the table stores y downwards."""
+
+import math
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from lyra.worlds.textures import Catalogue
+from lyra.worlds.world import (
+    BOX,
+    COLUMNS,
+    CUTOUT,
+    CYLINDER,
+    ELLIPSOID,
+    LEAVES,
+    QUAD,
+    SHAPES,
+)
+
+Point = tuple[float, float, float]
+Colour = tuple[float, float, float]
+
+# What to use where a category has no tile in this split.
+_FALLBACKS: dict[str, tuple[str, ...]] = {
+    "terrain": ("grass", "ground", "sand", "forest"),
+    "grass": ("terrain", "forest", "vegetation", "foliage", "ground"),
+    "forest": ("grass", "terrain", "ground", "foliage"),
+    "foliage": ("forest", "grass", "vegetation", "terrain"),
+    "vegetation": ("foliage", "grass", "forest", "terrain"),
+    "ground": ("terrain", "sand", "grass", "paving"),
+    "sand": ("ground", "terrain"),
+    "snow": ("sand", "ground", "terrain"),
+    "rock": ("cliff", "stone", "terrain"),
+    "cliff": ("rock", "stone"),
+    "stone": ("rock", "cliff", "wall"),
+    "marble": ("stone", "tile", "wall"),
+    "road": ("paving", "ground", "stone"),
+    "paving": ("road", "stone", "tile", "ground"),
+    "brick": ("wall", "stone"),
+    "wall": ("brick", "stone", "fabric"),
+    "roof": ("brick", "wood", "wall"),
+    "door": ("wood",),
+    "facade": ("wall", "brick"),
+    "tile": ("marble", "paving", "stone"),
+    "metal": ("stone", "wall"),
+    "fabric": ("wall", "wood"),
+    "bark": ("wood", "rock"),
+    "water": ("metal", "stone"),
+    "wood": ("bark", "wall"),
+    "paper": ("wood", "fabric", "wall"),
+    "other": ("fabric", "wood"),
+    "single": ("wood",),
+    "photo": ("fabric", "wall"),
+}
+
+
+@dataclass(frozen=True)
+class Material:
+    """A tile and how it lies on a surface.
+
+    Attributes:
+        tile: index into the texture set.
+        word: for captions.
+        metres: side of one tile.
+        mirror: repeat mirrored (for tiles with visible seams).
+        tint: linear factors on the colour.
+        macro: strength of slow brightness changes.
+        gloss: strength of the highlight.
+        glow: emitted light.
+    """
+
+    tile: int
+    word: str
+    metres: float
+    mirror: bool = True
+    tint: Colour = (1.0, 1.0, 1.0)
+    macro: float = 0.0
+    gloss: float = 0.0
+    glow: float = 0.0
+
+    def tinted(self, tint: Colour) -> "Material":
+        return replace(self, tint=tint)
+
+
+class Builder:
+    """Collects the primitives of one world.
+
+    Attributes:
+        random: the source of every choice.
+        catalogue: what tiles, skies and silhouettes there are.
+        group: number of the object being built; 0 is the building itself, which is never removed.
+    """
+
+    def __init__(self, generator: random.Random, catalogue: Catalogue) -> None:
+        self.random = generator
+        self.catalogue = catalogue
+        self.group = 0
+        self._groups = 0
+        self._shapes: list[int] = []
+        self._group_of: list[int] = []
+        self._rows: list[tuple[float, ...]] = []
+        self.words: list[str] = []
+
+    # ------------------------------------------------------------------ choices
+
+    def uniform(self, low: float, high: float) -> float:
+        return low + (high - low) * self.random.random()
+
+    def chance(self, probability: float) -> bool:
+        return self.random.random() < probability
+
+    def new_object(self, word: str = "") -> None:
+        """Start another object; ``word`` is offered to the caption."""
+        self._groups += 1
+        self.group = self._groups
+        if word and word not in self.words:
+            self.words.append(word)
+
+    def end_object(self) -> None:
+        self.group = 0
+
+    def tiles(self, *categories: str) -> tuple[int, ...]:
+        """Tiles of the given categories, or of their fallbacks, never empty."""
+        table = self.catalogue.by_category
+        found: list[int] = []
+        for category in categories:
+            found.extend(table.get(category, ()))
+        if found:
+            return tuple(found)
+        for category in categories:
+            for other in _FALLBACKS.get(category, ()):
+                if table.get(other):
+                    return table[other]
+        return tuple(range(len(self.catalogue.categories)))
+
+    def material(
+        self,
+        *categories: str,
+        metres: float = 1.5,
+        macro: float = 0.0,
+        gloss: float = 0.0,
+        lightness: tuple[float, float] = (0.06, 0.6),
+        vary: float = 0.12,
+    ) -> Material:
+        """A random tile of the categories, tinted a little; its mean is brought into ``lightness`` (linear)."""
+        tile = self.random.choice(self.tiles(*categories))
+        mean = float(self.catalogue.mean_rgb[tile].mean())
+        target = min(max(mean, lightness[0]), lightness[1])
+        factor = min(target / max(mean, 1e-3), 3.0) * self.uniform(1 - vary, 1 + vary)
+        tint = (factor * self.uniform(0.94, 1.06), factor * self.uniform(0.96, 1.04), factor * self.uniform(0.92, 1.06))
+        return Material(
+            tile=tile,
+            word=self.catalogue.materials[tile],
+            metres=metres * self.uniform(0.8, 1.25),
+            mirror=not bool(self.catalogue.seamless[tile]),
+            tint=tint,
+            macro=macro,
+            gloss=gloss,
+        )
+
+    def picture(self) -> Material:
+        """A photograph shown once."""
+        return Material(tile=self.random.choice(self.tiles("photo")), word="painted", metres=1.0, mirror=True)
+
+    def paint(self) -> Material:
+        """A plain painted wall in a room colour."""
+        base = self.material("wall", metres=2.2, lightness=(0.35, 0.7))
+        mean = self.catalogue.mean_rgb[base.tile]
+        hue = self.random.choice(_ROOM_COLOURS)
+        strength = self.uniform(0.85, 1.1)
+        tint = tuple(min(strength * hue[k] / max(float(mean[k]), 0.05), 4.0) for k in range(3))
+        return base.tinted((tint[0], tint[1], tint[2]))
+
+    def mask(self, kind: str) -> int:
+        return self.random.choice(self.catalogue.mask_kinds[kind])
+
+    # ------------------------------------------------------------------ shapes
+
+    def floor(self, x: float, z: float, half_x: float, half_z: float, material: Material, height: float = 0.0) -> None:
+        """A horizontal quad seen from above."""
+        rows = (1.0, 0.0, 0.0, 0.0, 0.0, 1.0, 0.0, -1.0, 0.0)
+        self._add(QUAD, rows, (x, height, z), (half_x, half_z, 1.0), material)
+
+    def ceiling(self, x: float, z: float, half_x: float, half_z: float, material: Material, height: float) -> None:
+        """A horizontal quad seen from below only."""
+        rows = (1.0, 0.0, 0.0, 0.0, 0.0, -1.0, 0.0, 1.0, 0.0)
+        self._add(QUAD, rows, (x, height, z), (half_x, half_z, 1.0), material, one_sided=True)
+
+    def upright(
+        self,
+        centre: Point,
+        half_width: float,
+        half_height: float,
+        facing: float,
+        material: Material,
+        stretch: bool = False,
+        one_sided: bool = False,
+        mask: int = -1,
+        mask_repeat: tuple[float, float] = (1.0, 1.0),
+        puffy: bool = False,
+        lean: float = 0.0,
+    ) -> None:
+        """A vertical quad, or a silhouette, whose front looks along (sin facing, 0, cos facing).
+
+        ``stretch`` shows the tile once over the whole quad; ``lean`` tilts the top backwards.
+        """
+        s, c = math.sin(facing), math.cos(facing)
+        sl, cl = math.sin(lean), math.cos(lean)
+        rows = (c, 0.0, -s, s * sl, cl, c * sl, s * cl, -sl, c * cl)
+        shape = QUAD if mask < 0 else CUTOUT
+        self._add(
+            shape,
+            rows,
+            centre,
+            (half_width, half_height, 1.0),
+            material,
+            stretch=stretch,
+            one_sided=one_sided,
+            mask=mask,
+            mask_repeat=mask_repeat,
+            puffy=puffy,
+        )
+
+    def slope(self, centre: Point, half_along: float, half_up: float, facing: float, pitch: float, material: Material) -> None:
+        """A roof plane: like `upright`, tilted back by 90° − pitch; ``half_up`` is measured along the slope."""
+        self.upright(centre, half_along, half_up, facing, material, lean=math.pi / 2 - pitch)
+
+    def box(
+        self, centre: Point, half: Point, material: Material, yaw: float = 0.0, stretch: bool = False, ball: float = 1.0
+    ) -> None:
+        """A box; half sizes along its own x, up, z. ``ball`` scales its occluder, 0 for none."""
+        radius = ball * (half[0] * half[1] * half[2]) ** (1 / 3) if ball else 0.0
+        radius = min(radius, 1.6 * min(half[0], half[2]) + 0.05) if ball else 0.0
+        self._add(BOX, _yaw_rows(yaw), centre, half, material, stretch=stretch, occluder=radius)
+
+    def cylinder(
+        self,
+        centre: Point,
+        radius: float,
+        half_height: float,
+        material: Material,
+        taper: float = 0.0,
+        radius_z: float | None = None,
+        turns: float | None = None,
+        axis: str = "up",
+        yaw: float = 0.0,
+        ball: float = 1.0,
+    ) -> None:
+        """A cylinder, a cone frustum (``taper``) or an elliptic one; ``axis`` is up or x."""
+        other = radius if radius_z is None else radius_z
+        rows = _yaw_rows(yaw)
+        if axis == "x":  # local y runs along the object's x
+            rows = (0.0, 1.0, 0.0, -rows[0], 0.0, -rows[2], rows[6], 0.0, rows[8])
+            rows = (rows[0], rows[1], rows[2], *rows[3:6], *_cross(rows[0:3], rows[3:6]))
+        around = turns if turns is not None else max(1.0, round(2 * math.pi * radius / material.metres))
+        scale = (around, half_height / material.metres, radius / material.metres)
+        occluder = ball * (radius * other * half_height) ** (1 / 3) if half_height < 3 * radius else ball * radius * 1.3
+        self._add(CYLINDER, rows, centre, (radius, half_height, other), material, scale=scale, taper=taper, occluder=occluder)
+
+    def ball(
+        self, centre: Point, half: Point, material: Material, yaw: float = 0.0, from_above: bool = False, occluder: float = 1.0
+    ) -> None:
+        """An ellipsoid."""
+        radius = occluder * (half[0] * half[1] * half[2]) ** (1 / 3)
+        self._add(ELLIPSOID, _yaw_rows(yaw), centre, half, material, from_above=from_above, occluder=radius)
+
+    def leaves(self, centre: Point, half: Point, material: Material, mask: int, repeat: float, yaw: float = 0.0) -> None:
+        """An ellipsoid shell full of gaps."""
+        self._add(
+            LEAVES, _yaw_rows(yaw), centre, half, material, mask=mask, mask_repeat=(repeat, repeat), puffy=True,
+            occluder=0.75 * (half[0] * half[1] * half[2]) ** (1 / 3),
+        )  # fmt: skip
+
+    def _add(
+        self,
+        shape: int,
+        rows: Sequence[float],
+        centre: Point,
+        half: Point,
+        material: Material,
+        scale: Point | None = None,
+        stretch: bool = False,
+        one_sided: bool = False,
+        mask: int = -1,
+        mask_repeat: tuple[float, float] = (1.0, 1.0),
+        puffy: bool = False,
+        taper: float = 0.0,
+        from_above: bool = False,
+        occluder: float = 0.0,
+    ) -> None:
+        if scale is None:
+            scale = (
+                (-0.4985 if shape in (QUAD, CUTOUT) else 0.4985, 0.4985, 0.4985)
+                if stretch
+                else (half[0] / material.metres, half[1] / material.metres, half[2] / material.metres)
+            )
+        offset = (0.5, 0.5) if stretch else (self.random.random() * 7, self.random.random() * 7)
+        row = (
+            *rows, centre[0], -centre[1], centre[2], *half,
+            0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0,
+            float(material.tile), *scale, *offset, 1.0 if material.mirror else 0.0, 1.0 if from_above else 0.0,
+            *material.tint, material.macro, material.gloss, float(max(mask, 0)), *mask_repeat,
+            1.0 if one_sided else 0.0, taper, occluder, 1.0 if puffy else 0.0, material.glow, 0.0,
+        )  # fmt: skip
+        self._shapes.append(shape)
+        self._group_of.append(self.group)
+        self._rows.append(row)
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def move(self, first: int, velocity: Point, spin: float, pivot: Point) -> None:
+        """Set all primitives from number ``first`` in motion; velocity and pivot in world axes (y down)."""
+        for number in range(first, len(self._rows)):
+            row = self._rows[number]
+            self._rows[number] = (*row[:15], *velocity, spin, *pivot, *row[22:])
+
+    # ------------------------------------------------------------------ result
+
+    def table(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Primitives [P, COLUMNS] sorted by shape, counts [SHAPES], group of each primitive [P]."""
+        shapes = np.array(self._shapes)
+        order = np.argsort(shapes, kind="stable")
+        rows = np.array(self._rows, np.float32).reshape(len(shapes), COLUMNS)[order]
+        counts = np.bincount(shapes, minlength=SHAPES).astype(np.int32)
+        return rows, counts, np.array(self._group_of)[order]
+
+
+_ROOM_COLOURS: tuple[Colour, ...] = (
+    (0.78, 0.76, 0.72),
+    (0.82, 0.80, 0.74),
+    (0.70, 0.62, 0.50),
+    (0.52, 0.60, 0.55),
+    (0.45, 0.55, 0.66),
+    (0.72, 0.52, 0.44),
+    (0.66, 0.68, 0.72),
+    (0.75, 0.66, 0.42),
+    (0.36, 0.42, 0.44),
+    (0.60, 0.34, 0.30),
+    (0.80, 0.74, 0.76),
+)
+
+
+def _yaw_rows(yaw: float) -> tuple[float, ...]:
+    s, c = math.sin(yaw), math.cos(yaw)
+    return (c, 0.0, -s, 0.0, 1.0, 0.0, s, 0.0, c)
+
+
+def _cross(a: Sequence[float], b: Sequence[float]) -> Point:
+    return (a[1] * b[2] - a[2] * b[1], a[2] * b[0] - a[0] * b[2], a[0] * b[1] - a[1] * b[0])

@@ -1,0 +1,42 @@
+"""What a layout tells about its scene beside the primitives."""
+
+from dataclasses import dataclass, field
+
+from lyra.worlds.layout.builder import Point
+
+
+@dataclass
+class Stage:
+    """Camera, light and words of a scene under construction; heights upwards.
+
+    Attributes:
+        kind: room, street, courtyard, landscape or tabletop.
+        place: the head of the caption, such as "a narrow street between stone houses".
+        eye: camera position x, height, z.
+        yaw: radians, 0 looks along +z, positive to the right.
+        pitch: radians, positive looks down.
+        fov: degrees, lowest and highest.
+        indoor: lit by a lamp and a window instead of the open sky.
+        lamp: position of the lamp (indoor).
+        window: direction towards the window (indoor), unit, y down.
+        room: x0, x1, floor height, ceiling height, z0, z1 (indoor).
+        haze: per metre.
+        walkers: radius around which moving objects may travel, 0 for none; with their path centre.
+        sun_turn: azimuths of the sun to choose from (outdoor), empty for any.
+    """
+
+    kind: str
+    place: str
+    eye: Point
+    yaw: float
+    pitch: float
+    fov: tuple[float, float] = (50.0, 75.0)
+    indoor: bool = False
+    lamp: Point = (0.0, 2.3, 2.0)
+    window: Point = (0.0, -0.5, 1.0)
+    room: tuple[float, float, float, float, float, float] | None = None
+    haze: float = 0.0
+    mover: Point | None = None
+    mover_reach: float = 0.0
+    mover_size: float = 0.3
+    sun_turn: tuple[float, ...] = field(default=())

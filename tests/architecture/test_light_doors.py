@@ -1,0 +1,39 @@
+"""Opening a door costs nothing: help and ``import lyra`` load no heavy package."""
+
+import subprocess
+import sys
+
+HEAVY = ("torch", "numpy", "numba", "diffusers", "av", "PIL", "safetensors")
+
+SHOW_HELP = """
+import contextlib, io, sys
+import lyra
+from lyra.cli import main
+for words in (["--help"], ["generate", "--help"], ["render", "--help"], ["models", "--help"], ["models", "show", "--help"],
+              ["evaluate", "worlds", "--help"], ["train", "--help"], ["worlds", "--help"], ["doctor", "--help"]):
+    with contextlib.redirect_stdout(io.StringIO()) as text:
+        try:
+            code = main(words)
+        except SystemExit as leaving:
+            code = leaving.code
+    assert code == 0, words
+    assert "usage: lyra" in text.getvalue(), words
+print(" ".join(name for name in sys.modules))
+"""
+
+
+def loaded_by(program: str) -> set[str]:
+    """Names of the modules that a fresh interpreter holds after ``program``."""
+    outcome = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60)
+    assert outcome.returncode == 0, outcome.stderr
+    return set(outcome.stdout.split())
+
+
+def test_help_of_every_command_loads_nothing_heavy() -> None:
+    modules = loaded_by(SHOW_HELP)
+    assert "lyra.cli.generate" in modules
+    assert not modules.intersection(HEAVY)
+
+
+def test_the_check_sees_torch_when_it_is_loaded() -> None:
+    assert "torch" in loaded_by("import sys, lyra; lyra.Frames; print(' '.join(sys.modules))")

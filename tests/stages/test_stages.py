@@ -1,0 +1,127 @@
+"""The verbs, with networks small enough to know what they return."""
+
+import math
+
+import pytest
+import torch
+from torch import nn
+
+from lyra.geometry.constants import FAR_DEPTH
+from lyra.metrics import psnr
+from lyra.models.decoder import Anchor, DecoderConfig, GaussianDecoder
+from lyra.models.teacher import Teacher, TeacherConfig
+from lyra.models.tokenizer import NanoTokenizer, NanoTokenizerConfig
+from lyra.raster import render
+from lyra.stages import PerceiveConfig, decode, imagine, perceive, plan, warp, warp_clips
+from lyra.structures import Cameras, Frames, InputError, Views
+
+HEIGHT, WIDTH, FRAMES = 64, 96, 17
+
+
+class KnownDepth(nn.Module):
+    """Stands in for the depth network: depth from brightness, so that every frame has a known answer."""
+
+    def infer(self, rgb):
+        depth = 0.5 + rgb.mean(dim=1)
+        return depth / depth.flatten(1).median(dim=1).values[:, None, None], depth > 99, torch.full((len(rgb),), 1.0)
+
+
+def two_planes() -> tuple[torch.Tensor, torch.Tensor]:
+    """A red square at depth 0.5 before a blue-green wall at depth 2."""
+    rows, columns = torch.meshgrid(torch.arange(HEIGHT), torch.arange(WIDTH), indexing="ij")
+    square = (rows - HEIGHT // 2).abs().lt(14) & (columns - WIDTH // 2).abs().lt(14)
+    wall = torch.stack([torch.zeros(HEIGHT, WIDTH), 0.3 + 0.4 * (columns / WIDTH), 0.7 + 0 * columns])
+    rgb = torch.where(square, torch.tensor([0.9, 0.1, 0.1])[:, None, None], wall)
+    return rgb, torch.where(square, 0.5, 2.0)
+
+
+def source_views() -> Views:
+    rgb, depth = two_planes()
+    K = torch.tensor([[[80.0, 0, WIDTH / 2], [0, 80.0, HEIGHT / 2], [0, 0, 1]]])
+    camera = Cameras(torch.eye(4)[None], K, HEIGHT, WIDTH)
+    return Views(Frames(rgb[None]), depth[None], torch.ones(1, HEIGHT, WIDTH, dtype=torch.bool), camera)
+
+
+def test_perceive_takes_the_users_word_for_angle_and_depth():
+    rgb, depth = two_planes()
+    free = perceive(Frames(rgb[None]), KnownDepth())
+    assert float(free.cameras.fov_x) == pytest.approx(1.0, abs=1e-5)
+    assert float(free.depth.median()) == pytest.approx(1.0, abs=0.01)
+    valid = torch.ones_like(depth, dtype=torch.bool)
+    valid[:3] = False
+    told = perceive(Frames(rgb[None]), KnownDepth(), PerceiveConfig(fov=60.0), (depth, valid))
+    assert float(told.cameras.fov_x) == pytest.approx(math.radians(60), abs=1e-5)
+    assert torch.allclose(told.depth[0][valid], depth[valid] / 2) and told.depth[0][~valid].eq(FAR_DEPTH).all()
+    with pytest.raises(InputError, match="outside 5…150"):
+        PerceiveConfig(fov=170)
+
+
+def test_plan_returns_the_named_paths_in_order_and_refuses_others():
+    views = source_views()
+    paths = plan(views, FRAMES, ["zoom_in", "left"], generator=torch.Generator().manual_seed(0))
+    assert [path.name for path in paths] == ["zoom_in", "left"]
+    again = plan(views, FRAMES, None, generator=torch.Generator().manual_seed(0))
+    assert len(again) == 6 and torch.equal(again[0].cameras.c2w, paths[1].cameras.c2w)
+    farther = plan(views, FRAMES, ["left"], 2.0, torch.Generator().manual_seed(0))[0].cameras.c2w
+    assert torch.allclose(farther[-1, :3, 3].norm(), 2 * paths[1].cameras.c2w[-1, :3, 3].norm(), rtol=0.02)
+    for names in (["sideways"], ["left", "left"], []):
+        with pytest.raises(InputError):
+            plan(views, FRAMES, names)
+    with pytest.raises(InputError, match="strength"):
+        plan(views, FRAMES, factor=-1)
+
+
+def test_warp_moves_a_plane_as_the_pinhole_says_and_fills_holes_with_background():
+    views = source_views()
+    c2w = torch.eye(4).repeat(1, 2, 1, 1)
+    c2w[0, 1, 0, 3] = 0.1  # the camera moves 0.1 to the right: the square (depth 0.5) by 16 px, the wall (2) by 4 px
+    rgb, depth, mask = warp_clips(views.frames.rgb, views.depth, views.cameras.K, c2w)
+    assert torch.equal(rgb[0, 0], views.frames.rgb[0]) and mask[0, 0].all()
+    middle = HEIGHT // 2
+    assert float(rgb[0, 1, 0, middle, WIDTH // 2 - 16]) == pytest.approx(0.9, abs=0.02)
+    assert float(depth[0, 1, middle, WIDTH // 2 - 16]) == pytest.approx(0.5, abs=0.02)
+    assert float(rgb[0, 1, 1, 4, 40]) == pytest.approx(float(views.frames.rgb[0, 1, 4, 44]), abs=0.01)
+    hole = ~mask[0, 1, middle, WIDTH // 2 + 2 : WIDTH // 2 + 8]
+    assert hole.all()
+    opened = rgb[0, 1, :, middle, WIDTH // 2 + 2 : WIDTH // 2 + 8]
+    assert (opened[0] < 0.25).all() and (opened[2] > 0.5).all(), "what opens behind the square is wall, not square"
+
+
+def tiny_networks() -> tuple[NanoTokenizer, Teacher, GaussianDecoder]:
+    torch.manual_seed(0)
+    tokenizer = NanoTokenizer(NanoTokenizerConfig())
+    teacher = Teacher(TeacherConfig(heads=2, head_dim=16, layers=1, text_dim=8, adaln_lora_dim=4, steps=1))
+    teacher.start_as_identity()
+    config = DecoderConfig(
+        latent_channels=32, width=32, depth=1, heads=2, attention_every=1, zero_init_residual=True, rays="pooled",
+        ray_dtype="float32", time_layers=False, guides=True, head="anchored", prune_ratio=0.0,
+        anchors=(Anchor(0, 1, "first"), Anchor(16, 2, "all")),
+    )  # fmt: skip
+    return tokenizer.eval(), teacher.eval(), GaussianDecoder(config).eval()
+
+
+def test_imagine_is_reproducible_and_a_subset_is_the_same():
+    tokenizer, teacher, _ = tiny_networks()
+    views = source_views()
+    caches = [warp(views, path) for path in plan(views, FRAMES, ["left", "up"])]
+    seen = []
+    both = imagine(caches, teacher, tokenizer, steps=2, seed=3, on_step=lambda view, step: seen.append((view, step)))
+    assert both.z.shape == (2, 32, 3, HEIGHT // 8, WIDTH // 8) and seen == [(0, 0), (0, 1), (1, 0), (1, 1)]
+    assert torch.equal(imagine(caches[:1], teacher, tokenizer, steps=2, seed=3).z[0], both.z[0])
+    first = tokenizer.encode(views.frames.rgb[:1, :, None])[0, :, 0]
+    assert torch.allclose(both.z[0, :, 0], first, atol=1e-4), "the first latent frame is the photo's"
+
+
+def test_untrained_decoder_already_shows_the_photo():
+    """Zero residuals leave the anchors where the depth put them, so the scene must look like the input."""
+    tokenizer, teacher, decoder = tiny_networks()
+    views = source_views()
+    caches = [warp(views, path) for path in plan(views, FRAMES, ["left", "zoom_in"])]
+    latents = imagine(caches, teacher, tokenizer, steps=1)
+    frames = torch.stack([cache.warped for cache in caches])
+    scene = decode(views, latents, caches, frames, decoder, tokenizer, KnownDepth())
+    again = render(scene.gaussians[0], scene.source).rgb.clamp(0, 1)
+    assert float(psnr(again, views.frames.rgb)) > 20
+    last = caches[0].trajectory.cameras[16]
+    seen = render(scene.gaussians[0], last).rgb.clamp(0, 1)
+    assert float(psnr(seen, caches[0].warped[16:17], caches[0].mask[16:17])) > 18
