@@ -105,7 +105,9 @@ def main() -> None:
         torch.set_num_threads(arguments.threads)
     backends = arguments.backend or [name for name in available_backends() if name != "reference"]
     where = torch.cuda.get_device_name() if "cuda" in backends else f"{os.cpu_count()} CPUs"
-    print(f"torch {torch.__version__}, {torch.get_num_threads()} threads, {where}; times in ms, forward | with backward")
+    print(
+        f"torch {torch.__version__}, {torch.get_num_threads()} threads, {where}; times in ms, forward | with backward"
+    )
     print(f"{'backend':9} {'response':8} {'H x W':>9} {'Gaussians':>9} {'views':>5} "
           f"{'CPU':>8} {'wall':>8} | {'CPU':>8} {'wall':>8} {'Gaussians/s':>12}")  # fmt: skip
     results = []

@@ -49,7 +49,7 @@ def main() -> None:
 
     published = published_state(arguments.wheel)
     state = encoder_state(published)
-    half = {name: tensor.half() for name, tensor in state.items() if not name.endswith("num_batches_tracked")}
+    half = {name: tensor.half().contiguous() for name, tensor in state.items() if not name.endswith("num_batches_tracked")}
     for name, tensor in half.items():
         error = (tensor.float() - state[name]).abs().max() / state[name].abs().max()
         if not error < 1e-3:

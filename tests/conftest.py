@@ -1,10 +1,14 @@
-"""Shared by every room's tests: quiet threads, and the root of the repository."""
+"""Shared by the tests of every room: quiet threads, the root of the repository, a pipeline without networks."""
 
 import os
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
+from torch import nn
+
+from lyra.structures import Cameras, Conditioning, Frames, Gaussians, Latents, Scene, Views
 
 # Tests are small; more threads than cores only make them wait for each other.
 torch.set_num_threads(min(torch.get_num_threads(), os.cpu_count() or 1))
@@ -14,3 +18,47 @@ torch.set_num_threads(min(torch.get_num_threads(), os.cpu_count() or 1))
 def repository() -> Path:
     """Root of the repository."""
     return Path(__file__).resolve().parents[1]
+
+
+class _Flat(nn.Module):
+    """Stands where a network stands; has one parameter, so that it has a device."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.zeros(1))
+        self.config = SimpleNamespace(steps=1)
+
+
+@pytest.fixture
+def quick_networks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The real pipeline: it reads, plans, warps, renders and writes; only the stages with networks are fakes."""
+    from lyra import pipeline
+
+    def perceive(frames: Frames, *_: object) -> Views:
+        size = (1, frames.height, frames.width)
+        K = torch.tensor([[[400.0, 0, frames.width / 2], [0, 400.0, frames.height / 2], [0, 0, 1]]])
+        cameras = Cameras(torch.eye(4)[None], K, frames.height, frames.width)
+        return Views(frames, torch.ones(size), torch.ones(size, dtype=torch.bool), cameras)
+
+    def imagine(caches: tuple[Conditioning, ...], *_: object) -> Latents:
+        return Latents(torch.zeros(len(caches), 32, 3, 32, 56), tuple(c.trajectory for c in caches), "tokenizer/nano")
+
+    def imagine_frames(self: object, latents: Latents) -> torch.Tensor:
+        cameras = latents.trajectories[0].cameras
+        return torch.zeros(len(latents.z), len(cameras), 3, cameras.height, cameras.width)
+
+    def decode(views: Views, *_: object) -> Scene:
+        count = 5
+        means = torch.cat([torch.linspace(-0.2, 0.2, count)[:, None], torch.zeros(count, 1), torch.ones(count, 1)], 1)
+        quats = torch.tensor([[1.0, 0, 0, 0]]).repeat(count, 1)
+        scales, opacities = torch.full((count, 3), 0.05), torch.full((count,), 0.9)
+        return Scene((Gaussians(means, quats, scales, opacities, torch.rand(count, 3)),), views.cameras)
+
+    def load(device: str = "auto") -> pipeline.Pipeline:
+        return pipeline.Pipeline(_Flat(), _Flat(), _Flat(), _Flat())  # type: ignore[arg-type]
+
+    monkeypatch.setattr(pipeline, "perceive", perceive)
+    monkeypatch.setattr(pipeline, "imagine", imagine)
+    monkeypatch.setattr(pipeline, "decode", decode)
+    monkeypatch.setattr(pipeline.Pipeline, "imagine_frames", imagine_frames)
+    monkeypatch.setattr(pipeline.Pipeline, "load", staticmethod(load))

@@ -9,8 +9,9 @@ SHOW_HELP = """
 import contextlib, io, sys
 import lyra
 from lyra.cli import main
-for words in (["--help"], ["generate", "--help"], ["render", "--help"], ["models", "--help"], ["models", "show", "--help"],
-              ["evaluate", "worlds", "--help"], ["train", "--help"], ["worlds", "--help"], ["doctor", "--help"]):
+for command in ("", "generate", "render", "models", "models list", "models show", "evaluate", "evaluate worlds",
+                "evaluate photos", "train", "worlds", "doctor"):
+    words = [*command.split(), "--help"]
     with contextlib.redirect_stdout(io.StringIO()) as text:
         try:
             code = main(words)

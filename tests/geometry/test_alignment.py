@@ -33,7 +33,7 @@ def test_an_outlier_of_the_reference_moves_the_holes_by_no_more_than_e():
     ratio = (aligned / depth)[~mask]
     assert ratio.max() <= math.e * 1.001
     assert ratio.min() >= 0.999
-    assert ratio.max() > 1.5  # it does move them: the clamp is what holds
+    assert ratio.max() > 1.2  # it does move them: the clamp is what holds
 
 
 def test_an_item_without_reference_keeps_its_depth():

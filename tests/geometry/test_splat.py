@@ -72,9 +72,7 @@ def test_both_implementations_match_the_oracle(name, centre, given_maximum):
 def test_a_shared_cloud_gives_what_a_copied_one_gives():
     points, values, weights, w2c, K = cloud()
     shared = splat_points(points, values, weights, w2c, K, H, W)
-    expanded = splat_points(
-        points.expand(3, -1, -1), values.expand(3, -1, -1), weights.expand(3, -1), w2c, K, H, W
-    )
+    expanded = splat_points(points.expand(3, -1, -1), values.expand(3, -1, -1), weights.expand(3, -1), w2c, K, H, W)
     copied = splat_points(points.repeat(3, 1, 1), values.repeat(3, 1, 1), weights.repeat(3, 1), w2c, K, H, W)
     for a, b, c in zip(shared, expanded, copied, strict=True):
         assert torch.equal(a, b)

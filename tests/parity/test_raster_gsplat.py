@@ -1,9 +1,9 @@
 """The Numba backend against gsplat on a GPU: pictures and gradients of both responses.
 
-What "equal" means: gsplat computes exp with fast-math and in float32 throughout, so at the jumps of the rule (the 1/255 cut, the
-stop, two depths that tie) single pixels take the other branch and differ by up to 1/255. Those are rare: the mean error must stay
-below 2e-4 and the error that 99.9 % of the values keep below 2e-3. The ray response also culls by another box there (unscented
-transform), which removes rims of a few Gaussians: its mean must stay below 2e-3.
+What "equal" means: gsplat computes exp with fast-math and in float32 throughout, so at the jumps of the rule (the 1/255
+cut, the stop, two depths that tie) single pixels take the other branch and differ by up to 1/255. Those are rare: the
+mean error must stay below 2e-4 and the error that 99.9 % of the values keep below 2e-3. The ray response also culls by
+another box there (unscented transform), which removes rims of a few Gaussians: its mean must stay below 2e-3.
 """
 
 import importlib.util

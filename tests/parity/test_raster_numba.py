@@ -69,7 +69,8 @@ def test_flat_and_needle_gaussians_by_ray_response():
     for a, b in zip(ours, oracle, strict=True):
         assert (a - b).abs().max() <= 1e-4
     for a, b in zip(slopes, true_slopes, strict=True):
-        assert (a - b).norm() / b.norm() <= 1e-4
+        # Centres are stored in float32: 2e-6 of a pixel, beside needles a fiftieth of a pixel wide.
+        assert (a - b).norm() / b.norm() <= 1e-3
 
 
 def test_ray_response_of_gaussians_that_reach_behind_the_camera():

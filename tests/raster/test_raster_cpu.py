@@ -69,7 +69,7 @@ def test_full_opacity_is_clamped_and_its_gradient_is_zero(response):
     leaves = [t.requires_grad_() for t in leaves]
     K = torch.tensor([[[100.0, 0, 8.5], [0, 100.0, 8.5], [0, 0, 1]]])
     rgb, _, alpha = rasterize(*leaves, torch.eye(4)[None], K, 17, 17, RenderOptions(response=response))
-    assert alpha.min() == alpha.max() == pytest.approx(0.999, abs=1e-6)
+    assert alpha.min().item() == alpha.max().item() == pytest.approx(0.999, abs=1e-6)
     rgb.sum().backward()
     assert leaves[3].grad.item() == 0
     assert leaves[0].grad.abs().max() == 0
@@ -91,8 +91,8 @@ def test_pixels_stop_within_1500_layers(response):
     K = torch.tensor([[[100.0, 0, 8], [0, 100.0, 8], [0, 0, 1]]])
     rgb, _, alpha = rasterize(*leaves, torch.eye(4)[None], K, 16, 16, RenderOptions(response=response))
     # 0.95^179 is the last power above the limit of 1e-4.
-    assert alpha.min() == pytest.approx(1 - 0.95**179, abs=2e-6)
-    assert alpha.max() == pytest.approx(1 - 0.95**179, abs=2e-6)
+    assert alpha.min().item() == pytest.approx(1 - 0.95**179, abs=2e-6)
+    assert alpha.max().item() == pytest.approx(1 - 0.95**179, abs=2e-6)
     rgb.sum().backward()
     seen = leaves[4].grad[:, 0] > 0
     assert seen[:179].all()

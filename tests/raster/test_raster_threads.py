@@ -24,8 +24,12 @@ def four_threads():
 
 
 def draw_and_differentiate(random_scene, two_cameras, response="ewa", seed=0):
-    leaves = [t.requires_grad_() for t in random_scene(800, seed=seed)]
-    planes = rasterize(*leaves, *two_cameras(HEIGHT, WIDTH), HEIGHT, WIDTH, RenderOptions(response=response))
+    return differentiate(random_scene(800, seed=seed), two_cameras(HEIGHT, WIDTH), response)
+
+
+def differentiate(scene, cameras, response="ewa"):
+    leaves = [t.clone().requires_grad_() for t in scene]
+    planes = rasterize(*leaves, *cameras, HEIGHT, WIDTH, RenderOptions(response=response))
     (planes[0].square().sum() + planes[1].sum()).backward()
     return [plane.detach() for plane in planes] + [leaf.grad for leaf in leaves]
 
@@ -62,14 +66,15 @@ def test_several_python_threads_render_at_once(random_scene, two_cameras, four_t
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
 @pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
 def test_forked_child_renders_after_its_parent(random_scene, two_cameras, four_threads):
-    expected = draw_and_differentiate(random_scene, two_cameras)
+    scene, cameras = random_scene(800), two_cameras(HEIGHT, WIDTH)
+    expected = differentiate(scene, cameras)
     # Give torch's OpenMP team work as well, so that the child inherits a dead one.
     torch.ones(1_000_000).square().sum()
     child = os.fork()
     if child == 0:
         code = 3
         try:
-            result = draw_and_differentiate(random_scene, two_cameras)
+            result = differentiate(scene, cameras)
             code = 0 if all(torch.equal(a, b) for a, b in zip(result, expected, strict=True)) else 2
         finally:
             os._exit(code)
@@ -85,7 +90,7 @@ def test_forked_child_renders_after_its_parent(random_scene, two_cameras, four_t
         pytest.fail("the forked child hung")
     assert os.waitstatus_to_exitcode(status) == 0
     # The parent's own threads are untouched.
-    again = draw_and_differentiate(random_scene, two_cameras)
+    again = differentiate(scene, cameras)
     assert all(torch.equal(a, b) for a, b in zip(again, expected, strict=True))
 
 
@@ -123,10 +128,20 @@ def test_forward_alone_does_not_compile_the_backward():
         "from lyra.raster.kernels import composite_ewa, composite_ray, projection\n"
         "one = torch.ones\n"
         "with torch.no_grad():\n"
-        "    rasterize(one(1, 3), one(1, 4), one(1, 3), one(1), one(1, 3), torch.eye(4)[None], torch.eye(3)[None], 8, 8)\n"
+        "    gaussians = one(1, 3), one(1, 4), one(1, 3), one(1), one(1, 3)\n"
+        "    rasterize(*gaussians, torch.eye(4)[None], torch.eye(3)[None], 8, 8)\n"
         "assert composite_ewa.composite.signatures\n"
         "idle = (composite_ewa.composite_backward, projection.project_backward, composite_ray.composite)\n"
         "assert not any(kernel.signatures for kernel in idle)\n"
     )
     result = run_python(code)
     assert result.returncode == 0, result.stderr
+
+
+def test_many_views_equal_single_views(random_scene, two_cameras, four_threads):
+    scene = random_scene(800)
+    w2c, K = two_cameras(HEIGHT, WIDTH)
+    together = rasterize(*scene, w2c.repeat(6, 1, 1), K.repeat(6, 1, 1), HEIGHT, WIDTH)
+    for view in range(2):
+        alone = rasterize(*scene, w2c[view : view + 1], K[view : view + 1], HEIGHT, WIDTH)
+        assert all(torch.equal(a[view + 2 * k], b[0]) for k in range(6) for a, b in zip(together, alone, strict=True))

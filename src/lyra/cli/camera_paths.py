@@ -26,7 +26,8 @@ def cameras_along(path: str, source: Cameras, frames: int | None, strength: floa
 
     Args:
         path: ``orbit`` (a closed sway around the source camera), ``spiral`` (outwards and forwards), trajectory
-            names separated by commas (played one after the other), or a .json or .npz file.
+            names separated by commas (played one after the other), or a .json or .npz file with poses in the
+            scene's coordinates.
         source: the scene's source camera (one frame).
         frames: T of a tour or of each named trajectory; ``None`` is 48, or all frames of a file.
         strength: factor on the extent, for everything but files.
@@ -39,7 +40,7 @@ def cameras_along(path: str, source: Cameras, frames: int | None, strength: floa
     if not 0 < strength <= 4:
         raise InputError(f"strength {strength:g} is outside 0…4")
     if Path(path).suffix.lower() in (".json", ".npz"):
-        return read_camera_path(Path(path), source, frames).cameras
+        return read_camera_path(Path(path), source, frames, from_source=False).cameras
     count = frames or FRAMES
     if path == "orbit":
         return smooth_tour(source, count, ORBIT_REACH * strength, CENTRE_DEPTH)

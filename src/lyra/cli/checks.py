@@ -55,7 +55,7 @@ def require_output_file(file: Path, suffixes: tuple[str, ...]) -> None:
     if file.exists() and not file.is_file():
         _refuse(f"output {file} is a device or pipe; give the name of a file")
     if file.suffix.lower() not in suffixes:
-        _refuse(f"output {file} should end in {' or '.join(suffixes)}")
+        _refuse(f"output {file} has no known ending; give a name that ends in {' or '.join(suffixes)}")
     _require_writable(file)
 
 

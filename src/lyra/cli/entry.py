@@ -56,13 +56,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"lyra {__version__}")
         return 0
     try:
-        return _run(_parse(words))
+        return _run(parse(words))
     except BrokenPipeError:
         leave_quietly()
         return 0
 
 
-def _parse(words: list[str]) -> Command:
+def parse(words: list[str]) -> Command:
+    """The sub-command that ``words`` ask for; prints help or a usage error and leaves the process otherwise."""
     # A list of commands shows the first sentence of each, the help of one command its examples too.
     brief = not words or words[0].startswith("-") or (len(words) == 2 and isinstance(COMMANDS.get(words[0]), tuple))
     form = _union(COMMANDS, brief)

@@ -37,11 +37,12 @@ class EvaluateWorlds:
         require_device(self.device)
         if self.json is not None:
             require_output_file(self.json, (".json",))
-        from lyra.evaluation.worlds import WorldsProtocol, evaluate_worlds, table
         from lyra.structures import InputError
 
         if self.count < 1:
             raise InputError(f"count {self.count} should be at least 1")
+        from lyra.evaluation.worlds import WorldsProtocol, evaluate_worlds, table
+
         protocol = WorldsProtocol(
             split=self.split,
             count=self.count,

@@ -10,15 +10,19 @@ from lyra.cli.sizes import mebibytes
 
 @dataclass(frozen=True)
 class ModelsList:
-    """All embedded networks, one a line: name, parameters, size on disk, licence."""
+    """All embedded networks, one a line: name, parameters, size on disk, licence, scores.
+
+    lyra models list
+    """
 
     def run(self) -> int:
         """Print the table."""
         from lyra.hub import list_models
 
         for card in list_models():
-            size = mebibytes(card.mib)
-            print(f"{card.name:<20} {card.parameters / 1e6:7.2f} M parameters {size:>9}  {card.licence}")
+            scores = ", ".join(f"{name} {value:.4g}" for name, value in card.scores.items())
+            size = mebibytes(card.size / 2**20)
+            print(f"{card.name:<20} {card.parameters / 1e6:7.2f} M {size:>9}  {card.licence:<14} {scores}".rstrip())
         return 0
 
     def interrupted(self) -> str:
@@ -38,11 +42,13 @@ class ModelsShow:
 
     def run(self) -> int:
         """Print the card."""
-        import json
+        from lyra.hub import list_models
+        from lyra.structures import InputError
 
-        from lyra.hub import model_card
-
-        print(json.dumps(model_card(self.name).summary(), indent=1))
+        cards = {card.name: card for card in list_models()}
+        if self.name not in cards:
+            raise InputError(f"no network is called '{self.name}'; there are {', '.join(cards) or 'none here'}")
+        print(cards[self.name].to_json(), end="")
         return 0
 
     def interrupted(self) -> str:

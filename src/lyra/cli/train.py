@@ -41,6 +41,8 @@ class Train:
     """Start from these weights: a name such as teacher/nano, or a folder."""
     models: Annotated[Path | None, arg(metavar="FOLDER", help_behavior_hint="")] = None
     """Folder in which the other networks are looked up before the ones that ship inside."""
+    encoder: Annotated[Path | None, arg(metavar="FILE", help_behavior_hint="")] = None
+    """Safetensors file that the depth network's encoder starts from (task depth only)."""
     compile: bool = False
     """Compile the network; pays on a GPU after about a minute."""
     resume: bool = False
@@ -55,7 +57,9 @@ class Train:
             raise InputError(f"output {self.out} is a file; give a folder with --out")
         from lyra.training import TrainOptions, train
 
-        train(
+        if self.encoder is not None and self.task != "depth":
+            raise InputError(f"--encoder belongs to the task depth, not to {self.task}; leave it out")
+        packed = train(
             TrainOptions(
                 task=self.task,
                 out=self.out,
@@ -71,8 +75,10 @@ class Train:
                 models=self.models,
                 compile=self.compile,
                 resume=self.resume,
-            )
+            ),
+            self.encoder,
         )
+        print(f"network    {packed}")
         return 0
 
     def interrupted(self) -> str:

@@ -36,9 +36,12 @@ class Worlds:
 
         if self.count < 1:
             raise InputError(f"count {self.count} should be at least 1")
-        from lyra.worlds.preview import preview
+        from lyra.io.files import replacing
+        from lyra.worlds import load_textures, preview
 
-        preview(self.seed, self.out, self.split, self.count, textures=self.textures)
+        textures = load_textures(self.textures, self.split)
+        with replacing(self.out, "sheet") as part:
+            preview(self.seed, part, self.split, self.count, textures=textures)
         print(f"sheet      {self.out}")
         return 0
 

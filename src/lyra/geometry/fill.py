@@ -45,8 +45,8 @@ def _halve(maps: Tensor) -> Tensor:
 def fill_nearest(values: Tensor, mask: Tensor) -> Tensor:
     """Give every hole the value of the nearest valid pixel (Euclidean, exact; ties go either way).
 
-    The distance is found axis by axis: the nearest valid row in each column, then the best column in each row. Work
-    grows with H · W², memory stays bounded.
+    The distance is found axis by axis: the nearest valid row in each column, then, for each hole, the best column in
+    its row. Work grows with the number of holes times W, memory stays bounded.
 
     Args:
         values: [B, C, H, W].
@@ -55,22 +55,22 @@ def fill_nearest(values: Tensor, mask: Tensor) -> Tensor:
     Returns:
         [B, C, H, W]; valid pixels are untouched, as is an item without valid pixels.
     """
-    batch, channels, height, width = values.shape
+    height, width = values.shape[-2:]
     device = values.device
     rows = torch.arange(height, device=device)[None, :, None]
     far = 4 * (height + width)
     above = torch.where(mask, rows, -far).cummax(dim=1).values
     below = torch.where(mask, rows, height + far).flip(1).cummin(dim=1).values.flip(1)
     nearest_row = torch.where(rows - above <= below - rows, above, below)
-    gap = (nearest_row - rows).square().reshape(batch * height, width).int()
-
+    gap = (nearest_row - rows).square().int()
     columns = torch.arange(width, device=device, dtype=torch.int32)
-    across = (columns[:, None] - columns[None, :]).square()  # [to, from]
-    chunk = max(1, _CHUNK_ELEMENTS // (width * width))
-    best_column = torch.cat([(across + part[:, None, :]).argmin(dim=-1) for part in gap.split(chunk)])
-    best_column = best_column.view(batch, height, width)
-    best_row = nearest_row.gather(2, best_column).clamp(0, height - 1)
-    source = (best_row * width + best_column).view(batch, 1, -1).expand(-1, channels, -1)
-    nearest = values.flatten(2).gather(2, source).view_as(values)
-    untouched = mask | ~mask.flatten(1).any(dim=1)[:, None, None]
-    return torch.where(untouched[:, None], values, nearest)
+    filled = values.clone()
+    holes = ~mask & mask.flatten(1).any(dim=1)[:, None, None]
+    for item, row, column in zip(
+        *(index.split(max(1, _CHUNK_ELEMENTS // width)) for index in holes.nonzero(as_tuple=True)), strict=True
+    ):
+        distance = (column[:, None].int() - columns).square_().add_(gap[item, row])
+        best_column = distance.argmin(dim=1)
+        best_row = nearest_row[item, row, best_column]
+        filled[item, :, row, column] = values[item, :, best_row, best_column]
+    return filled

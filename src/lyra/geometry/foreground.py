@@ -143,9 +143,7 @@ def ray_hits(rays: Tensor, triangles: Tensor) -> Tensor:
     return torch.where(hit, distance, torch.inf)
 
 
-def _pixel_bounds(
-    triangles: Tensor, K: Tensor, height: int, width: int, pixel_centre: float
-) -> tuple[Tensor, Tensor]:
+def _pixel_bounds(triangles: Tensor, K: Tensor, height: int, width: int, pixel_centre: float) -> tuple[Tensor, Tensor]:
     """First and last pixel (column, row) [M, 2] whose ray may hit each triangle; last < first where none can.
 
     The part of a triangle behind the camera is cut off first: the outline of the rest runs through the corners in

@@ -1,6 +1,7 @@
 """The splatting loop, compiled for the CPU: one item per thread, the same numbers as the torch form."""
 
 import math
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
 import numba
@@ -11,8 +12,16 @@ from torch import Tensor
 _EPSILON = 1e-7
 
 
-@numba.njit(nogil=True, cache=True, error_model="numpy")
-def _splat_item(  # type: ignore[no-untyped-def]
+def _compiled(function: Callable[..., None]) -> Callable[..., None]:
+    options = {"nogil": True, "error_model": "numpy"}
+    try:
+        return numba.njit(cache=True, **options)(function)
+    except RuntimeError:  # no folder to keep the compiled code in: compile once per process
+        return numba.njit(**options)(function)
+
+
+@_compiled
+def _splat_item(
     points, values, weights, w2c, K, log_depth_max, pixel_centre, out_values, out_depth, out_mask
 ):  # pragma: no cover - compiled
     """Fill one item's outputs. points [N, 3], values [C, N], weights [N]; log_depth_max < 0 asks for the maximum."""
@@ -51,7 +60,7 @@ def _splat_item(  # type: ignore[no-untyped-def]
             continue
         exponent = min(steepness * np.float32(math.log(one + z)), np.float32(80.0))
         weight = weight / (np.float32(math.exp(exponent)) + epsilon)
-        left, top = np.int64(math.floor(x)), np.int64(math.floor(y))
+        left, top = math.floor(x), math.floor(y)
         share_right, share_bottom = x - np.float32(left), y - np.float32(top)
         for bottom_side in range(2):
             row = top + bottom_side

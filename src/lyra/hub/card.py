@@ -59,7 +59,7 @@ class ModelCard:
         try:
             values = json.loads(path.read_text(encoding="utf-8"))
         except FileNotFoundError as error:
-            raise InputError(f"{path}: no model card here; give a folder with card.json and model.safetensors") from error
+            raise InputError(f"{path}: no model card here; give a folder with card.json") from error
         except (UnicodeDecodeError, json.JSONDecodeError) as error:
             raise InputError(f"{path}: not a readable model card ({error}); restore the file") from error
         if isinstance(values, Mapping) and isinstance(values.get("format"), int) and values["format"] > FORMAT:

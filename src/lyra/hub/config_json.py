@@ -19,9 +19,8 @@ def config_to_dict(config: Any) -> Any:
         TypeError: a value has no JSON form.
     """
     if dataclasses.is_dataclass(config) and not isinstance(config, type):
-        return {
-            field.name: config_to_dict(getattr(config, field.name)) for field in dataclasses.fields(config) if field.init
-        }
+        names = [field.name for field in dataclasses.fields(config) if field.init]
+        return {name: config_to_dict(getattr(config, name)) for name in names}
     if isinstance(config, Enum):
         return config_to_dict(config.value)
     if config is None or isinstance(config, bool | int | float | str):

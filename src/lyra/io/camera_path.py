@@ -62,7 +62,7 @@ def _read_content(path: Path) -> dict[str, Any]:
             case ".json":
                 content = json.loads(path.read_text(encoding="utf-8"))
             case ".npz":
-                with np.load(path, allow_pickle=False) as archive:
+                with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
                     content = {key: archive[key] for key in archive.files}
             case _:
                 raise InputError(f"camera path {path} has the suffix {path.suffix!r}; use .json or .npz")

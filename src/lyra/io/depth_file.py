@@ -58,7 +58,7 @@ def _read_array(path: Path) -> np.ndarray:
         case ".npy":
             return np.load(path, allow_pickle=False)
         case ".npz":
-            with np.load(path, allow_pickle=False) as archive:
+            with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
                 names = archive.files
                 if "depth" not in names and len(names) != 1:
                     raise InputError(f"depth file {path} holds {', '.join(names) or 'nothing'}; name one array 'depth'")

@@ -81,16 +81,16 @@ def read_photo(path: Path | str) -> Photo:
     path = require_file(path, "photo")
     notices: list[str] = []
     try:
-        with warnings.catch_warnings():
-            # Pillow warns at half the size at which it refuses; large phone photos lie between
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+        with warnings.catch_warnings(record=True) as complaints:
+            warnings.simplefilter("always")
             Image.init()
             with Image.open(path, formats=[name for name in _FORMATS if name in Image.OPEN]) as image:
                 width, height = image.size
                 _check_size(path, width, height)
                 orientation, focal = _read_exif(image, notices)
-                if getattr(image, "n_frames", 1) > 1 and image.format != "MPO":
-                    notices.append(f"{path.name} holds {image.n_frames} pictures; only the first is used")
+                pictures = getattr(image, "n_frames", 1)
+                if pictures > 1 and image.format != "MPO":
+                    notices.append(f"{path.name} holds {pictures} pictures; only the first is used")
                 image.draft(None, (LARGEST_SIDE, LARGEST_SIDE))
                 image.load()
                 rgb = _to_rgb(image, notices)
@@ -104,6 +104,9 @@ def read_photo(path: Path | str) -> Photo:
         raise InputError(f"photo {path} does not fit into memory; reduce it first") from error
     except _DAMAGE as error:
         raise InputError(f"photo {path} is damaged or cut off; fetch or export it again") from error
+    # Pillow also warns at half the size at which it refuses; large phone photos lie between and are welcome
+    damages = [str(complaint.message) for complaint in complaints if complaint.category is UserWarning]
+    notices.extend(f"{path.name} is damaged in part: {words.strip()}" for words in dict.fromkeys(damages))
     if 2 <= orientation <= 8:
         rgb = _turn(rgb, orientation)
         if orientation >= 5:

@@ -26,6 +26,7 @@ _NORMALS = ("nx", "ny", "nz")
 _SMALLEST_OPACITY = np.float32(1e-12)
 _LARGEST_OPACITY = np.float32(1 - 2**-24)
 _SMALLEST_SCALE = np.float32(1e-30)
+_UNIT_TOLERANCE = 1e-6
 _LONGEST_HEADER = 1 << 16
 _CHUNK = 1 << 16
 _TYPES = {
@@ -204,6 +205,7 @@ def _read_tensor_dump(path: Path) -> Gaussians:
 def _cleaned(path: Path, means: Tensor, quats: Tensor, scales: Tensor, opacities: Tensor, colors: Tensor) -> Gaussians:
     """Unit quaternions, clamped colours and only finite Gaussians."""
     length = (quats * quats).sum(dim=1, keepdim=True).sqrt()
+    length = torch.where((length - 1).abs() < _UNIT_TOLERANCE, 1.0, length)  # unit ones come back bit by bit
     upright = torch.tensor([1.0, 0.0, 0.0, 0.0])
     if not bool((length > 0).all()):
         quats = torch.where(length > 0, quats, upright)

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from av.codec import Codec
 from av.video.frame import VideoFrame
+from av.video.stream import VideoStream
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -42,6 +43,7 @@ def write_video(path: Path | str, rgb: Tensor, fps: float) -> None:
     try:
         with replacing(path, "video") as temporary, av.open(str(temporary), "w") as container:
             stream = container.add_stream(name, rate=Fraction(fps).limit_denominator(1001), options=options)
+            assert isinstance(stream, VideoStream)
             stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
             for picture in rgb:
                 for packet in stream.encode(VideoFrame.from_ndarray(_pixels(picture, height, width), format="rgb24")):

@@ -1,15 +1,16 @@
 """The fast rasteriser of CUDA machines: gsplat 1.5.3, one call for all views.
 
-gsplat is an optional package, imported here and nowhere else, when the first picture is asked for. Its kernels are compiled at
-their first use (nvcc and ninja needed), unless a built extension is already importable as ``gsplat.csrc``.
+gsplat is an optional package, imported here and nowhere else, when the first picture is asked for. Its kernels are
+compiled at their first use (nvcc and ninja needed), unless a built extension is already importable as ``gsplat.csrc``.
 
 Two points where gsplat needs care:
 
-- The background is composited by us, so that both backends do it alike, and views are never packed (``packed=True`` with a
-  background fails an assertion in this release).
-- The ray response (``with_ut`` and ``with_eval3d``) aborts unless colours come in threes, so its own depth mode is unusable. We compute
-  z in torch and append it as a second triple (z, 0, 0) that gsplat blends in the same call (``channel_chunk=3``). gsplat's unscented
-  projection has no gradient, so z is detached there unless ``ray_depth_gradient`` asks for the true depth gradient.
+- The background is composited by us, so that both backends do it alike, and views are never packed (``packed=True``
+  with a background fails an assertion in this release).
+- The ray response (``with_ut`` and ``with_eval3d``) aborts unless colours come in threes, so its own depth mode is
+  unusable. We compute z in torch and append it as a second triple (z, 0, 0) that gsplat blends in the same call
+  (``channel_chunk=3``). gsplat's unscented projection has no gradient, so z is detached there unless
+  ``ray_depth_gradient`` asks for the true depth gradient.
 """
 
 from types import ModuleType
@@ -45,7 +46,8 @@ def rasterize_accumulated(
     gsplat = _gsplat()
     device = means.device if means.is_cuda else torch.device("cuda")
     means, quats, scales, opacities, colors, w2c, K = (
-        t.to(device, torch.float32).contiguous() for t in (means, quats, scales, opacities, colors, w2c.detach(), K.detach())
+        t.to(device, torch.float32).contiguous()
+        for t in (means, quats, scales, opacities, colors, w2c.detach(), K.detach())
     )
     views = len(w2c)
     if not len(means) or not views:
@@ -86,7 +88,8 @@ def _gsplat() -> ModuleType:
         from gsplat.cuda import _backend
     except ImportError as error:
         raise InputError(
-            f"render backend 'cuda' cannot import gsplat ({error}): pip install 'lyra-scenes[cuda]', or use backend='cpu'"
+            f"render backend 'cuda' cannot import gsplat ({error}): "
+            "pip install 'lyra-scenes[cuda]', or use backend='cpu'"
         ) from error
     if gsplat.__version__ != GSPLAT_VERSION:
         raise InputError(
@@ -94,5 +97,7 @@ def _gsplat() -> ModuleType:
             f"pip install gsplat=={GSPLAT_VERSION}, or use backend='cpu'"
         )
     if _backend._C is None:
-        raise InputError("gsplat has no compiled kernels and found no nvcc: install the CUDA toolkit, or use backend='cpu'")
+        raise InputError(
+            "gsplat has no compiled kernels and found no nvcc: install the CUDA toolkit, or use backend='cpu'"
+        )
     return gsplat

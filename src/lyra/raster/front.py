@@ -2,6 +2,7 @@
 
 import importlib.util
 import math
+from collections.abc import Callable
 
 import torch
 from torch import Tensor
@@ -101,11 +102,11 @@ def rasterize(
     _check_cameras(w2c, K)
     accumulate = _backend(options, means)
     picture = accumulate(means, quats, scales, opacities, colors, w2c, K, height, width, options).to(means.device)
-    rgb, summed, alpha = picture[:, :3], picture[:, 3], picture[:, 4]
+    rgb, summed, alpha = picture.split((3, 1, 1), dim=1)  # one split: its gradient is one concatenation
     if any(options.background):
         background = torch.tensor(options.background, dtype=rgb.dtype, device=rgb.device)
-        rgb = rgb + (1 - alpha[:, None]) * background[:, None, None]
-    return rgb, summed / alpha.clamp_min(1e-10), alpha
+        rgb = rgb + (1 - alpha) * background[:, None, None]
+    return rgb, (summed / alpha.clamp_min(1e-10))[:, 0], alpha[:, 0]
 
 
 def _check_cameras(w2c: Tensor, K: Tensor) -> None:
@@ -115,15 +116,19 @@ def _check_cameras(w2c: Tensor, K: Tensor) -> None:
         raise InputError("a camera has a focal length of zero or less: intrinsics must be in pixels and positive")
 
 
-def _backend(options: RenderOptions, means: Tensor):
+def _backend(options: RenderOptions, means: Tensor) -> Callable[..., Tensor]:
     name = options.backend
     if name == "auto":
         name = "cuda" if means.is_cuda and importlib.util.find_spec("gsplat") is not None else "cpu"
     # Each backend is imported when first used: numba and gsplat cost seconds that other commands should not pay.
     if name == "cuda":
-        from lyra.raster import cuda as backend
-    elif name == "reference":
-        from lyra.raster import reference as backend
-    else:
-        from lyra.raster import cpu as backend
-    return backend.rasterize_accumulated
+        from lyra.raster import cuda
+
+        return cuda.rasterize_accumulated
+    if name == "reference":
+        from lyra.raster import reference
+
+        return reference.rasterize_accumulated
+    from lyra.raster import cpu
+
+    return cpu.rasterize_accumulated

@@ -1,7 +1,8 @@
 """The oracle: the same pictures in plain torch, dense over (pixels x Gaussians), any dtype, gradients by autograd.
 
-Written from the formulas, not from the kernels: covariances by matrix products, the ray response by whitening every viewing ray,
-blending by a cumulative product. Slow and memory-hungry by design (a few thousand Gaussians on a small picture).
+Written from the formulas, not from the kernels: covariances by matrix products, the ray response by whitening every
+viewing ray, blending by a cumulative product. Slow and memory-hungry by design: it serves a few thousand Gaussians on a
+small picture.
 """
 
 import torch

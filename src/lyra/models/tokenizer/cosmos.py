@@ -1,2 +1,60 @@
-"""stub"""
-class CosmosTokenizer: pass
+"""The Cosmos video tokenizer (CV8x8x8) of the diffusers library behind our interface."""
+
+import torch
+from torch import Tensor
+
+from lyra.models.tokenizer.config import CosmosTokenizerConfig
+from lyra.models.tokenizer.interface import Tokenizer
+from lyra.structures import InputError
+
+
+class CosmosTokenizer(Tokenizer):
+    """Causal 8x8x8 tokenizer at the size of the published weights, or smaller by its config.
+
+    Its latent statistics are kept per channel and latent frame, [C, P]. At the published size (16 x 16) they start as
+    the published values, otherwise as zero and one. A clip has at most 1 + 8 (P - 1) pictures (121); the published
+    pipeline codes longer ones in pieces of that length, each on its own.
+    """
+
+    name = "cosmos"
+    temporal = 8
+    spatial = 8
+
+    def __init__(self, config: CosmosTokenizerConfig | None = None) -> None:
+        # The library costs seconds to import and is needed by this class alone.
+        from diffusers import AutoencoderKLCosmos
+
+        config = config or CosmosTokenizerConfig()
+        statistics_shape = (config.latent_channels, config.statistics_frames)
+        super().__init__(statistics_shape)
+        self.config = config
+        self.channels = config.latent_channels
+        self.vae = AutoencoderKLCosmos(
+            latent_channels=config.latent_channels,
+            encoder_block_out_channels=config.encoder_widths,
+            decode_block_out_channels=config.decoder_widths,
+            attention_resolutions=(32,),
+            resolution=1024,
+            num_layers=config.layers,
+            patch_size=4,
+            patch_type="haar",
+            spatial_compression_ratio=8,
+            temporal_compression_ratio=8,
+        )
+        if statistics_shape == (16, 16):
+            published = self.vae.config
+            self.latent_mean = torch.tensor(published.latents_mean).view(statistics_shape)
+            self.latent_std = torch.tensor(published.latents_std).view(statistics_shape)
+
+    def encode(self, video: Tensor) -> Tensor:
+        """See ``Tokenizer.encode``."""
+        self._check_clip(video)
+        latent: Tensor = self.vae.encode(video * 2 - 1).latent_dist.mode()
+        return latent
+
+    def decode(self, z: Tensor) -> Tensor:
+        """See ``Tokenizer.decode``."""
+        if z.dim() != 5 or z.shape[1] != self.channels:
+            raise InputError(f"{self.name}: latents have shape [B, {self.channels}, t, h, w], got {list(z.shape)}")
+        video: Tensor = self.vae.decode(z).sample
+        return (video + 1) / 2

@@ -5,7 +5,9 @@ No kernel uses Numba's own threads. They work on a range of their input and rele
 forked child finds no dead OpenMP team, and compiling takes a fraction of the time of ``parallel=True``.
 """
 
+import hashlib
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numba
@@ -15,8 +17,26 @@ from numba.core.caching import FunctionCache
 _FAST = {"reassoc", "contract", "arcp", "nsz"}
 
 
+def _sources() -> str:
+    """Fingerprint of every file whose text ends up in a kernel."""
+    here = Path(__file__).parent
+    files = [*sorted(here.glob("*.py")), here.parent / "options.py"]
+    return hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()
+
+
+_FINGERPRINT = _sources()
+
+
 class _TolerantCache(FunctionCache):
-    """Numba's disk cache, except that a full or read-only disk costs the cache and not the run."""
+    """Numba's disk cache with two differences.
+
+    A full or read-only disk costs the cache and not the run. And an entry is good for a text of all kernel files, where
+    Numba would look at the time stamp of the kernel's own file and miss a changed helper or constant.
+    """
+
+    def __init__(self, function: Callable[..., Any]) -> None:
+        super().__init__(function)
+        self._cache_file._source_stamp = _FINGERPRINT
 
     def save_overload(self, sig: Any, data: Any) -> None:
         try:

@@ -1,8 +1,8 @@
 """Front-to-back blending of projected 2D Gaussians, tile by tile, and its gradient.
 
-The inner loop runs over the 16 pixels of one tile row without branches. Each row keeps its planes side by side in one buffer, at
-constant distances, and is indexed by unsigned integers: LLVM then needs neither aliasing nor wrap-around checks and vectorises.
-A pixel that stopped holds its transmittance with a negative sign.
+The inner loop runs over the 16 pixels of one tile row without branches. Each row keeps its planes side by side in one
+buffer, at constant distances, and is indexed by unsigned integers: LLVM then needs neither aliasing nor wrap-around
+checks and vectorises. A pixel that stopped holds its transmittance with a negative sign.
 """
 
 import math
@@ -77,19 +77,17 @@ def composite(first_tile, end_tile, tiles_x, offsets, entries, rows, picture):
                     buffer[base + _P4 + i] += weight * z
         for j in range(rows_here):
             for i in range(columns_here):
-                base = j * 5 * TILE + i
+                cell = j * 5 * TILE + i
                 y, x = y_tile + j, x_tile + i
-                picture[0, y, x] = buffer[base + TILE]
-                picture[1, y, x] = buffer[base + 2 * TILE]
-                picture[2, y, x] = buffer[base + 3 * TILE]
-                picture[3, y, x] = buffer[base + 4 * TILE]
-                picture[4, y, x] = _ONE - math.fabs(buffer[base])
+                picture[0, y, x] = buffer[cell + TILE]
+                picture[1, y, x] = buffer[cell + 2 * TILE]
+                picture[2, y, x] = buffer[cell + 3 * TILE]
+                picture[3, y, x] = buffer[cell + 4 * TILE]
+                picture[4, y, x] = _ONE - math.fabs(buffer[cell])
 
 
 @kernel
-def composite_backward(
-    first_tile, end_tile, tiles_x, offsets, entries, rows, tiles, first, picture, gradient, moments
-):
+def composite_backward(first_tile, end_tile, tiles_x, offsets, entries, rows, tiles, first, picture, gradient, moments):
     """Write one row of ``moments`` for every entry of a range of tiles, given dL/d``picture``.
 
     Goes front to back again. With T the transmittance in front, R = sum of the weights still to come times their
@@ -106,14 +104,14 @@ def composite_backward(
         buffer[:] = _ZERO
         for j in range(rows_here):
             for i in range(columns_here):
-                base = j * 6 * TILE + i
+                cell = j * 6 * TILE + i
                 y, x = y_tile + j, x_tile + i
                 behind = -gradient[4, y, x] * (_ONE - picture[4, y, x])
                 for channel in range(4):
                     behind += gradient[channel, y, x] * picture[channel, y, x]
-                    buffer[base + (2 + channel) * TILE] = gradient[channel, y, x]
-                buffer[base] = _ONE
-                buffer[base + TILE] = behind
+                    buffer[cell + (2 + channel) * TILE] = gradient[channel, y, x]
+                buffer[cell] = _ONE
+                buffer[cell + TILE] = behind
         begin = offsets[tile]
         finished = False
         for k in range(begin, offsets[tile + 1]):
@@ -125,7 +123,7 @@ def composite_backward(
                     base = np.uint64(j) * _STEP_BACKWARD
                     for i in range(_LANES):
                         left = max(left, buffer[base + i])
-                finished = left <= _ZERO
+                finished = bool(left <= _ZERO)
             if finished:
                 moments[row] = _ZERO
                 continue

@@ -80,19 +80,17 @@ def composite(first_tile, end_tile, tiles_x, offsets, entries, rows, picture):
                     buffer[base + _P4 + i] += weight * z
         for j in range(rows_here):
             for i in range(columns_here):
-                base = j * 5 * TILE + i
+                cell = j * 5 * TILE + i
                 y, x = y_tile + j, x_tile + i
-                picture[0, y, x] = buffer[base + TILE]
-                picture[1, y, x] = buffer[base + 2 * TILE]
-                picture[2, y, x] = buffer[base + 3 * TILE]
-                picture[3, y, x] = buffer[base + 4 * TILE]
-                picture[4, y, x] = _ONE - math.fabs(buffer[base])
+                picture[0, y, x] = buffer[cell + TILE]
+                picture[1, y, x] = buffer[cell + 2 * TILE]
+                picture[2, y, x] = buffer[cell + 3 * TILE]
+                picture[3, y, x] = buffer[cell + 4 * TILE]
+                picture[4, y, x] = _ONE - math.fabs(buffer[cell])
 
 
 @kernel
-def composite_backward(
-    first_tile, end_tile, tiles_x, offsets, entries, rows, tiles, first, picture, gradient, moments
-):
+def composite_backward(first_tile, end_tile, tiles_x, offsets, entries, rows, tiles, first, picture, gradient, moments):
     """Write one row of ``moments`` for every entry of a range of tiles, given dL/d``picture``.
 
     Goes front to back again. With T the transmittance in front, R = sum of the weights still to come times their
@@ -109,14 +107,14 @@ def composite_backward(
         buffer[:] = _ZERO
         for j in range(rows_here):
             for i in range(columns_here):
-                base = j * 6 * TILE + i
+                cell = j * 6 * TILE + i
                 y, x = y_tile + j, x_tile + i
                 behind = -gradient[4, y, x] * (_ONE - picture[4, y, x])
                 for channel in range(4):
                     behind += gradient[channel, y, x] * picture[channel, y, x]
-                    buffer[base + (2 + channel) * TILE] = gradient[channel, y, x]
-                buffer[base] = _ONE
-                buffer[base + TILE] = behind
+                    buffer[cell + (2 + channel) * TILE] = gradient[channel, y, x]
+                buffer[cell] = _ONE
+                buffer[cell + TILE] = behind
         begin = offsets[tile]
         finished = False
         for k in range(begin, offsets[tile + 1]):
@@ -128,7 +126,7 @@ def composite_backward(
                     base = np.uint64(j) * _STEP_BACKWARD
                     for i in range(_LANES):
                         left = max(left, buffer[base + i])
-                finished = left <= _ZERO
+                finished = bool(left <= _ZERO)
             if finished:
                 moments[row] = _ZERO
                 continue
@@ -181,22 +179,40 @@ def composite_backward(
                     sums[_P8 + i] += weight * g_green
                     sums[_P9 + i] += weight * g_blue
                     sums[_P10 + i] += weight * g_z
-            moments[row] = _ZERO
+            m0, px, py, p_xx, p_xy, p_yy = _ZERO, _ZERO, _ZERO, _ZERO, _ZERO, _ZERO
+            q0, qx, qy, qxx, qxy, qyy = _ZERO, _ZERO, _ZERO, _ZERO, _ZERO, _ZERO
+            w0, w1, w2, w3 = _ZERO, _ZERO, _ZERO, _ZERO
             for i in range(_LANES):
                 dx = x_offset + np.float32(i)
-                moments[row, 0] += sums[i]
-                moments[row, 1] += sums[_P1 + i] * dx
-                moments[row, 2] += sums[_P2 + i]
-                moments[row, 3] += sums[_P1 + i] * dx * dx
-                moments[row, 4] += sums[_P2 + i] * dx
-                moments[row, 5] += sums[_P3 + i]
-                moments[row, 6] += sums[_P4 + i]
-                moments[row, 7] += sums[_P4 + i] * dx
-                moments[row, 8] += sums[_P5 + i]
-                moments[row, 9] += sums[_P4 + i] * dx * dx
-                moments[row, 10] += sums[_P5 + i] * dx
-                moments[row, 11] += sums[_P6 + i]
-                moments[row, 12] += sums[_P7 + i]
-                moments[row, 13] += sums[_P8 + i]
-                moments[row, 14] += sums[_P9 + i]
-                moments[row, 15] += sums[_P10 + i]
+                m0 += sums[i]
+                px += sums[_P1 + i] * dx
+                py += sums[_P2 + i]
+                p_xx += sums[_P1 + i] * dx * dx
+                p_xy += sums[_P2 + i] * dx
+                p_yy += sums[_P3 + i]
+                q0 += sums[_P4 + i]
+                qx += sums[_P4 + i] * dx
+                qy += sums[_P5 + i]
+                qxx += sums[_P4 + i] * dx * dx
+                qxy += sums[_P5 + i] * dx
+                qyy += sums[_P6 + i]
+                w0 += sums[_P7 + i]
+                w1 += sums[_P8 + i]
+                w2 += sums[_P9 + i]
+                w3 += sums[_P10 + i]
+            moments[row, 0] = m0
+            moments[row, 1] = px
+            moments[row, 2] = py
+            moments[row, 3] = p_xx
+            moments[row, 4] = p_xy
+            moments[row, 5] = p_yy
+            moments[row, 6] = q0
+            moments[row, 7] = qx
+            moments[row, 8] = qy
+            moments[row, 9] = qxx
+            moments[row, 10] = qxy
+            moments[row, 11] = qyy
+            moments[row, 12] = w0
+            moments[row, 13] = w1
+            moments[row, 14] = w2
+            moments[row, 15] = w3

@@ -1,11 +1,11 @@
 """From Gaussians to what a pixel needs: centre, quadratic form, opacity, rows and tiles; and the way back.
 
-Formulas: EWA splatting (Zwicker et al. 2001) as in 3D Gaussian Splatting (Kerbl et al. 2023); ray response as in 3DGUT (Wu
-et al. 2025), rewritten without divisions by scale. With the camera-frame covariance S, the centre m and a viewing ray d,
+Formulas: EWA splatting (Zwicker et al. 2001) as in 3D Gaussian Splatting (Kerbl et al. 2023); ray response as in 3DGUT
+(Wu et al. 2025), rewritten without divisions by scale. With camera-frame covariance S, centre m and viewing ray d,
 
     distance² = (d x m)^T S (d x m) / (d^T adj(S) d),
 
-which is a quadratic form of the pixel offset over a quadratic polynomial of it. All arithmetic is float64; tables are float32.
+which is a quadratic form of the pixel offset over a quadratic polynomial of it. Arithmetic is float64, tables float32.
 """
 
 import math
@@ -62,6 +62,12 @@ def _symmetric(b00, b01, b02, b10, b11, b12, b20, b21, b22, d0, d1, d2):
 
 
 @helper
+def _times(xx, xy, xz, yy, yz, zz, x, y, z):
+    """Symmetric matrix times vector."""
+    return xx * x + xy * y + xz * z, xy * x + yy * y + yz * z, xz * x + yz * y + zz * z
+
+
+@helper
 def _clamped(value, centre, focal, size):
     """x/z held inside the widened image, where the Jacobian is evaluated."""
     margin = JACOBIAN_MARGIN * size / focal
@@ -79,7 +85,7 @@ def _flatten(xx, xy, xz, yy, yz, zz, ax, ay, cx, cy):
 
 @helper
 def _silhouette(variance, cross, zz, m, z, level):
-    """Interval of m/z covered by the ellipsoid of squared radius ``level`` (its dual conic); all of it if it meets z = 0."""
+    """Interval of m/z under the ellipsoid of squared radius ``level`` (dual conic); everything if it meets z = 0."""
     c33 = level * zz - z * z
     if c33 >= -1e-6 * z * z:
         return -1e30, 1e30
@@ -91,10 +97,10 @@ def _silhouette(variance, cross, zz, m, z, level):
 
 @kernel
 def project(
-    start, end, means, quats, scales, opacities, colors, w2c, intrinsics, size, near, far, eps2d, antialiased, ray, rows,
-    tiles, depth,
+    start, end, means, quats, scales, opacities, colors, w2c, intrinsics, size, near, far, eps2d, antialiased, ray,
+    rows, tiles, depth,
 ):  # fmt: skip
-    """Fill ``rows``, ``tiles`` (first and end tile in x, then y) and ``depth`` (0: not visible) for a range of Gaussians."""
+    """Fill ``rows``, ``tiles`` (first and end tile in x, then y) and ``depth`` (0: not visible) of some Gaussians."""
     height, width = size
     fx, fy, centre_x, centre_y = intrinsics
     for i in range(start, end):
@@ -232,7 +238,14 @@ def project_backward(
             hz = txz * cx + tyz * cy + tzz
             share = 1.0 / (hx * cx + hy * cy + hz)
             g_base = -share * (
-                g_nxx * nxx + g_nxy * nxy + g_nyy * nyy + g_lx * lx + g_ly * ly + g_pxx * pxx + g_pxy * pxy + g_pyy * pyy
+                g_nxx * nxx
+                + g_nxy * nxy
+                + g_nyy * nyy
+                + g_lx * lx
+                + g_ly * ly
+                + g_pxx * pxx
+                + g_pxy * pxy
+                + g_pyy * pyy
             )
             g_hx, g_hy = 2 * g_lx / fx * share, 2 * g_ly / fy * share
             g_txx = g_base * cx * cx + g_hx * cx + g_pxx / (fx * fx) * share
@@ -311,15 +324,9 @@ def project_backward(
 
         # S = B D B^T: dB_k = 2 G B_k d_k, d(scale_k) = 2 s_k B_k^T G B_k.
         g_xx, g_yy, g_zz = 2 * g_xx, 2 * g_yy, 2 * g_zz
-        c00, c10, c20 = (
-            g_xx * b00 + g_xy * b10 + g_xz * b20, g_xy * b00 + g_yy * b10 + g_yz * b20, g_xz * b00 + g_yz * b10 + g_zz * b20
-        )  # fmt: skip
-        c01, c11, c21 = (
-            g_xx * b01 + g_xy * b11 + g_xz * b21, g_xy * b01 + g_yy * b11 + g_yz * b21, g_xz * b01 + g_yz * b11 + g_zz * b21
-        )  # fmt: skip
-        c02, c12, c22 = (
-            g_xx * b02 + g_xy * b12 + g_xz * b22, g_xy * b02 + g_yy * b12 + g_yz * b22, g_xz * b02 + g_yz * b12 + g_zz * b22
-        )  # fmt: skip
+        c00, c10, c20 = _times(g_xx, g_xy, g_xz, g_yy, g_yz, g_zz, b00, b10, b20)
+        c01, c11, c21 = _times(g_xx, g_xy, g_xz, g_yy, g_yz, g_zz, b01, b11, b21)
+        c02, c12, c22 = _times(g_xx, g_xy, g_xz, g_yy, g_yz, g_zz, b02, b12, b22)
         d_scales[i, 0] += s0 * (c00 * b00 + c10 * b10 + c20 * b20)
         d_scales[i, 1] += s1 * (c01 * b01 + c11 * b11 + c21 * b21)
         d_scales[i, 2] += s2 * (c02 * b02 + c12 * b12 + c22 * b22)

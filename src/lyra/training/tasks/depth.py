@@ -4,12 +4,11 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from lyra.hub import load_model, save_model
 from lyra.metrics import depth_error
-from lyra.models.depth import DepthConfig, DepthNet, depth_loss, freeze_batchnorm
+from lyra.models.depth import DepthConfig, DepthNet, depth_loss
 from lyra.training.device_data import PathBank, photometric
 from lyra.training.options import TrainOptions
 from lyra.training.world_feed import WorldFeed
@@ -38,10 +37,10 @@ class DepthTask:
         else:
             model = DepthNet(DepthConfig())
             if encoder is not None:
-                model.load_encoder(load_file(encoder))
+                model.load_encoder(encoder)
         self.network: nn.Module = model.to(device).train()
         self.model = model
-        freeze_batchnorm(self.model)
+        self.model.freeze_batchnorm()
         if options.compile:
             self.model.compile()
 
@@ -51,14 +50,14 @@ class DepthTask:
 
     @torch.no_grad()
     def _examples(self, feed: WorldFeed, store: Any, views: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """Pictures [B, 3, H, W], depth [B, H, W], sky [B, H, W] bool and log(focal/width) [B]: source and end views."""
+        """Pictures [B, 3, H, W], depth [B, H, W], sky [B, H, W] bool and focal / width [B]: source and end views."""
         worlds = feed.next()
         height, width = self.options.height, self.options.width
         if torch.rand(()) < 0.3:
             height, width = width, height
         paths = self.paths.draw(len(worlds), 1)[:, :, [0, -1][:views]]
         clip = film(worlds, store, paths, height, width)
-        focal = (clip.K[:, 0, 0] / width).log()[:, None].expand(-1, views).flatten()
+        focal = (clip.K[:, 0, 0] / width)[:, None].expand(-1, views).flatten()
         return clip.rgb.flatten(0, 2), clip.depth.flatten(0, 2), clip.sky.flatten(0, 2), focal
 
     def loss(self, step: int, progress: float) -> tuple[Tensor, dict[str, float | Tensor]]:
@@ -69,7 +68,7 @@ class DepthTask:
             if step % 2:
                 rgb, depth, sky = rgb.flip(-1), depth.flip(-1), sky.flip(-1)
         terms = depth_loss(self.network(rgb), depth, sky, focal)
-        return sum(terms.values()), dict(terms)  # type: ignore[return-value]
+        return terms.pop("total"), {name: term.detach() for name, term in terms.items()}
 
     @torch.no_grad()
     def _predict(self, split: str, batches: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
