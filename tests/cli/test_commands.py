@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from lyra import __version__, worlds
+from lyra.cli import train
 from lyra.io.scene_folder import SceneFolder, save_scene
 from lyra.io.video import read_video
 from lyra.structures import Cameras, Gaussians, Scene
@@ -113,6 +114,16 @@ def test_render_refuses_impossible_choices(lyra: Lyra, tmp_path: Path, scene: Pa
     assert not (tmp_path / "film.mp4").exists()
 
 
+def test_training_without_its_extra_names_the_install_line(
+    lyra: Lyra, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(train, "find_spec", lambda name: None)
+    outcome = lyra("train", "depth", "--out", tmp_path / "run", "--steps", "1")
+    assert outcome.code == 2
+    assert "pip install 'lyra-scenes[train]'" in outcome.err
+    assert not (tmp_path / "run").exists()
+
+
 def test_models_are_listed_and_shown(lyra: Lyra) -> None:
     listed = lyra("models", "list")
     assert listed.code == 0
@@ -155,6 +166,7 @@ def test_worlds_preview_passes_every_choice_on(lyra: Lyra, tmp_path: Path, monke
         ["train", "tokenizer", "--out", "run"],
         ["train", "tokenizer", "--out", "run", "--steps", "1", "--height", "100"],
         ["train", "tokenizer", "--out", "run", "--steps", "1", "--device", "abacus"],
+        ["train", "teacher", "--out", "run", "--steps", "1", "--encoder", "encoder.safetensors"],
         ["evaluate", "worlds", "--count", "0"],
         ["evaluate", "worlds", "--json", "scores.txt"],
         ["evaluate", "photos"],

@@ -1,6 +1,7 @@
 """``lyra train``: train one of the networks."""
 
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -57,6 +58,8 @@ class Train:
             raise InputError(f"output {self.out} is a file; give a folder with --out")
         from lyra.training import TrainOptions, train
 
+        if find_spec("accelerate") is None:
+            raise InputError("training needs the package accelerate; pip install 'lyra-scenes[train]'")
         if self.encoder is not None and self.task != "depth":
             raise InputError(f"--encoder belongs to the task depth, not to {self.task}; leave it out")
         packed = train(

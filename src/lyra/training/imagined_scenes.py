@@ -45,10 +45,10 @@ class ImaginedScenes:
 
     def pick(self, index: Tensor, views: Tensor | None = None) -> "ImaginedScenes":
         """The scenes ``index`` [B], with the views ``views`` [V] only."""
-        parts = [tensor[index] for tensor in self.tensors()]
+        parts = {name: getattr(self, name)[index] for name in self.__dataclass_fields__}
         if views is not None:
-            parts = [part if part.ndim == 4 else part[:, views] for part in parts]
-        return ImaginedScenes(*parts)
+            parts = {name: part if name == "source" else part[:, views] for name, part in parts.items()}
+        return ImaginedScenes(**parts)
 
     def anchors(self, anchor_frames: tuple[int, ...], clean_source: bool) -> Anchors:
         """Anchors as the decoder takes them; with ``clean_source`` frame 0 shows the picture itself, not its decode."""

@@ -32,7 +32,7 @@ _SAME_PLACE = {
     "pmndrs_sunset": "sunset",
 }
 _INDOOR = ("studio", "interior", "apartment", "bridge", "esplanade", "hall", "lab", "lobby", "warehouse", "workshop")
-_INDOOR_LIKE = (*_INDOOR, "courtyard")
+_ENCLOSED = (*_INDOOR, "courtyard", "forest")  # too near for a backdrop that never moves
 _TIME_WORDS = {
     "night": "at night",
     "sunrise": "at sunrise",
@@ -57,7 +57,7 @@ class Catalogue:
         mean_rgb: [N, 3] float32 linear mean colour.
         seamless: [N] bool, whether the tile may be repeated without mirroring.
         sky_lights: S descriptions of the skies.
-        outdoor_skies, indoor_skies: indices into the skies.
+        outdoor_skies, indoor_skies: indices into the skies; the enclosed ones are no backdrops.
         masks: the silhouettes.
     """
 
@@ -261,7 +261,13 @@ def _assemble(
 _MATERIAL_WORDS = {
     "wood": "wooden",
     "stone": "stone",
-    "wall": "plastered",
+    "wall": "plain",
+    "plaster": "plastered",
+    "ground": "bare",
+    "road": "asphalt",
+    "rock": "rocky",
+    "forest": "leafy",
+    "roof": "roofed",
     "brick": "brick",
     "metal": "metal",
     "fabric": "fabric",
@@ -276,7 +282,8 @@ _MATERIAL_WORDS = {
 }
 _REFINED = (  # (words in the file name, category): finer than the pack's own categories
     (("marble",), "marble"),
-    (("brick", "cinder"), "brick"),
+    (("plaster", "stucco", "clay", "concrete", "racetrack_wall", "beige_bricks"), "plaster"),
+    (("brick", "cinder", "rockwall", "castelwall", "pyramidwall", "hortonstone"), "brick"),
     (("snow", "ice"), "snow"),
     (("cliff", "mountain", "cave", "canyon", "rockwater"), "cliff"),
     (("grass", "steppe", "flora"), "grass"),
@@ -309,6 +316,8 @@ def _category(record: dict[str, Any]) -> str:
         return {"vegetation": "grass", "stone": "rock", "wall": "cliff", "wood": "wood", "tile": "paving"}.get(
             material, "ground"
         )
+    if category == "stone" and any(word in name for word in ("rock", "pebbles", "stones.jpg", "ice03")):
+        return "rock"
     return "foliage" if category == "vegetation" else category
 
 
@@ -321,15 +330,15 @@ def _place(name: str) -> str:
 
 
 def _is_indoor(name: str) -> bool:
-    return any(name.endswith(word) for word in _INDOOR_LIKE)
+    return any(name.endswith(word) for word in _ENCLOSED)
 
 
 def _spread(records: list[dict[str, Any]], limit: int | None) -> list[dict[str, Any]]:
-    """The first ``limit`` records, taken round robin from the categories."""
+    """``limit`` records, taken round robin from the categories in the order of a stable hash."""
     if limit is None or limit >= len(records):
         return records
     queues: dict[str, list[dict[str, Any]]] = {}
-    for record in records:
+    for record in sorted(records, key=lambda item: _hash(str(item["file"]))):
         queues.setdefault(_category(record), []).append(record)
     ranked = sorted(
         ((rank, name, record) for name, queue in queues.items() for rank, record in enumerate(queue)),

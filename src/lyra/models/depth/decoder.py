@@ -1,8 +1,8 @@
 """From the encoder's pyramid to depth, sky and focal length.
 
-The shape follows the dense prediction head of Ranftl et al., "Vision Transformers for Dense Prediction" (ICCV 2021): coarse features are
-upsampled and fused with the next finer ones by residual units. Tokens at stride 32 attend to each other first, so that every
-pixel knows the whole picture.
+The shape follows the dense prediction head of Ranftl et al., "Vision Transformers for Dense Prediction" (ICCV 2021):
+coarse features are upsampled and fused with the next finer ones by residual units. Tokens at stride 32 attend to each
+other first, so that every pixel knows the whole picture.
 """
 
 import torch
@@ -100,7 +100,7 @@ class FusionStage(nn.Module):
 
 
 class DepthDecoder(nn.Module):
-    """Feature pyramid and picture to per-pixel log depth and sky logit, and a picture-wide number for the focal length."""
+    """Feature pyramid and picture to per-pixel log depth and sky logit, and one focal length."""
 
     def __init__(self, config: DepthConfig) -> None:
         super().__init__()
@@ -125,11 +125,11 @@ class DepthDecoder(nn.Module):
             nn.ReLU(),
         )
         self.fine_output = nn.Conv2d(refine, 2, 3, padding=1)
-        self.focal = nn.Sequential(nn.Linear(config.context_width, 64), nn.GELU(), nn.Linear(64, 1))
+        focal_output = nn.Linear(64, 1)
+        self.focal = nn.Sequential(nn.Linear(config.context_width, 64), nn.GELU(), focal_output)
         # The refinement starts as nothing, the focal length as the long side of the picture.
-        for layer in (self.fine_output, self.focal[-1]):
-            nn.init.zeros_(layer.weight)
-            nn.init.zeros_(layer.bias)
+        for parameter in (*self.fine_output.parameters(), *focal_output.parameters()):
+            nn.init.zeros_(parameter)
 
     def forward(self, features: list[Tensor], rgb: Tensor) -> tuple[Tensor, Tensor]:
         """Combine the pyramid with the picture.

@@ -1,8 +1,9 @@
 """EfficientNet-Lite0 without its classifier: the picture at five strides.
 
-Architecture: Tan and Le, "EfficientNet" (ICML 2019), in the Lite variant of the TensorFlow models repository: no squeeze-and-excitation,
-ReLU6 instead of SiLU, stem and last stage not scaled. Convolutions pad as TensorFlow's SAME does, which the published weights were
-trained with: a stride-2 layer on an even size pads one pixel more at the bottom and right than at the top and left.
+Architecture: Tan and Le, "EfficientNet" (ICML 2019), in the Lite variant of the TensorFlow models repository: no
+squeeze-and-excitation, ReLU6 instead of SiLU, stem and last stage not scaled. Convolutions pad as TensorFlow's SAME
+does, which the published weights were trained with: a stride-2 layer on an even size pads one pixel more at the
+bottom and right than at the top and left.
 """
 
 import torch.nn.functional as F

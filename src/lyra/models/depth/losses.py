@@ -1,7 +1,7 @@
 """What depth training minimises.
 
-Depth is compared up to one factor per picture, after Eigen et al. (NeurIPS 2014), with the multi-scale gradient matching of
-Li and Snavely, "MegaDepth" (CVPR 2018), both on log depth.
+Depth is compared up to one factor per picture, after Eigen et al. (NeurIPS 2014), with the multi-scale gradient
+matching of Li and Snavely, "MegaDepth" (CVPR 2018), both on log depth.
 """
 
 import torch
@@ -72,7 +72,8 @@ def depth_loss(
         prediction: of B pictures.
         depth: [B, H, W] true depth in any unit; pixels that are not finite or not positive are left out.
         sky: [B, H, W] bool, true sky; its depth is left out.
-        focal: [B] true focal length in pixels over picture width; items that are not finite or not positive are left out.
+        focal: [B] true focal length in pixels over picture width; where it is not finite or not positive it is
+            left out.
         config: weights of the terms.
 
     Returns:

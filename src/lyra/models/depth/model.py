@@ -31,7 +31,7 @@ class DepthPrediction:
 
 
 def normalise_rgb(rgb: Tensor) -> Tensor:
-    """[B, 3, H, W] picture 0..1 to the range that EfficientNet-Lite was trained with, ``(value - 127) / 128`` of 8 bits."""
+    """[B, 3, H, W] picture 0..1 as EfficientNet-Lite was trained to see it: ``(value - 127) / 128`` of 8 bits."""
     return (rgb * 255 - 127) / 128
 
 

@@ -1,6 +1,6 @@
 """SqueezeNet v1.1 without its classifier, at the seven places that LPIPS compares.
 
-Architecture: Iandola et al., "SqueezeNet" (2016), version 1.1. Pooling rounds sizes up, as the network was trained with.
+Architecture: Iandola et al., "SqueezeNet" (2016), version 1.1. Pooling rounds sizes up, as in the network's training.
 """
 
 import torch

@@ -1,9 +1,9 @@
 """How different two pictures look, by the features of a classification network.
 
-The distance is that of Zhang et al., "The Unreasonable Effectiveness of Deep Features as a Perceptual Metric" (CVPR 2018): features of unit
-length, squared differences weighted per channel, averaged over the picture, summed over layers. The channel weights are the
-published ones for SqueezeNet, which were fitted to another training of that network. So the number is called
-``lpips_squeeze``, never LPIPS.
+The distance is that of Zhang et al., "The Unreasonable Effectiveness of Deep Features as a Perceptual Metric" (CVPR
+2018): features of unit length, squared differences weighted per channel, averaged over the picture, summed over layers.
+The channel weights are the published ones for SqueezeNet, which were fitted to another training of that network. So the
+number is called ``lpips_squeeze``, never LPIPS.
 """
 
 import torch
@@ -67,7 +67,8 @@ class SqueezePerceptual(nn.Module):
             raise ValueError(f"SqueezePerceptual: expected a mask {list(a[:, 0].shape)}, got {list(mask.shape)}")
         total = layers[0].new_zeros(len(a))
         for layer in layers:
-            weight = F.adaptive_avg_pool2d(mask[:, None].float(), layer.shape[-2:])[:, 0]
+            height, width = layer.shape[-2:]
+            weight = F.adaptive_avg_pool2d(mask[:, None].float(), (height, width))[:, 0]
             area = weight.sum(dim=(1, 2))
             total = total + (layer * weight).sum(dim=(1, 2)) / torch.where(area > 0, area, 1.0)
         return total
@@ -90,7 +91,7 @@ class SqueezePerceptual(nn.Module):
     def _layer_distances(self, a: Tensor, b: Tensor) -> list[Tensor]:
         """[N, h, w] float32 of each layer."""
         if a.shape != b.shape:
-            raise ValueError(f"SqueezePerceptual: pictures of one shape expected, got {list(a.shape)} and {list(b.shape)}")
+            raise ValueError(f"SqueezePerceptual: expected one shape, got {list(a.shape)} and {list(b.shape)}")
         # Two passes, not one over both: the second needs no graph when only the first is trained.
         pairs = zip(self.features(a), self.features(b), self.heads, strict=True)
         with torch.autocast(a.device.type, enabled=False):

@@ -10,6 +10,7 @@ from torch import Tensor
 from lyra.models.perceptual.backbone import FIRES, STEM_CHANNELS, TAP_CHANNELS
 
 CLASSES = 1000
+_EXPECTED = "expected squeezenet_v1.1.bin of ncnn"
 
 
 @dataclass(frozen=True)
@@ -26,7 +27,7 @@ class Convolution:
 
 
 def convolution_shapes() -> dict[str, tuple[int, int, int, int]]:
-    """Our name and the weight shape of each convolution, in the order of the published file; ``classifier`` is the last."""
+    """Our name and the weight shape of each convolution in the order of the published file, ``classifier`` last."""
     shapes = {"stem": (STEM_CHANNELS, 3, 3, 3)}
     inputs = STEM_CHANNELS
     for index, (squeezed, outputs) in enumerate(FIRES):
@@ -50,14 +51,14 @@ def read_ncnn(data: bytes) -> dict[str, Convolution]:
         size, outputs = int(np.prod(shape)), shape[0]
         end = position + 4 * (1 + size + outputs)
         if end > len(data):
-            raise ValueError(f"SqueezeNet weights: the file ends inside {name}; expected squeezenet_v1.1.bin of ncnn")
+            raise ValueError(f"SqueezeNet weights: the file ends inside {name}; {_EXPECTED}")
         if data[position : position + 4] != bytes(4):
-            raise ValueError(f"SqueezeNet weights: {name} is not stored as float32; expected squeezenet_v1.1.bin of ncnn")
+            raise ValueError(f"SqueezeNet weights: {name} is not stored as float32; {_EXPECTED}")
         values = torch.from_numpy(np.frombuffer(data, "<f4", size + outputs, position + 4).astype(np.float32))
         layers[name] = Convolution(values[:size].view(shape), values[size:])
         position = end
     if position != len(data):
-        raise ValueError(f"SqueezeNet weights: {len(data) - position} bytes left over; expected squeezenet_v1.1.bin of ncnn")
+        raise ValueError(f"SqueezeNet weights: {len(data) - position} bytes left over; {_EXPECTED}")
     return layers
 
 

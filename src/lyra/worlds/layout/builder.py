@@ -39,7 +39,8 @@ _FALLBACKS: dict[str, tuple[str, ...]] = {
     "road": ("paving", "ground", "stone"),
     "paving": ("road", "stone", "tile", "ground"),
     "brick": ("wall", "stone"),
-    "wall": ("brick", "stone", "fabric"),
+    "wall": ("plaster", "brick", "stone", "fabric"),
+    "plaster": ("wall", "stone", "fabric"),
     "roof": ("brick", "wood", "wall"),
     "door": ("wood",),
     "facade": ("wall", "brick"),
@@ -102,6 +103,7 @@ class Builder:
         self._group_of: list[int] = []
         self._rows: list[tuple[float, ...]] = []
         self.words: list[str] = []
+        self._tiles: dict[tuple[str, ...], tuple[int, ...]] = {}
 
     # ------------------------------------------------------------------ choices
 
@@ -123,6 +125,12 @@ class Builder:
 
     def tiles(self, *categories: str) -> tuple[int, ...]:
         """Tiles of the given categories, or of their fallbacks, never empty."""
+        found = self._tiles.get(categories)
+        if found is None:
+            found = self._tiles[categories] = self._find_tiles(categories)
+        return found
+
+    def _find_tiles(self, categories: tuple[str, ...]) -> tuple[int, ...]:
         table = self.catalogue.by_category
         found: list[int] = []
         for category in categories:
@@ -160,13 +168,38 @@ class Builder:
             gloss=gloss,
         )
 
+    def leaf(self, metres: float = 1.6) -> Material:
+        """Leaves: the greener tiles, pulled towards a natural green, now and then an autumn colour."""
+        mean = self.catalogue.mean_rgb
+        candidates = self.tiles("foliage", "grass", "forest")
+        green = [tile for tile in candidates if mean[tile, 1] > 1.1 * max(mean[tile, 0], mean[tile, 2])] or candidates
+        tile = self.random.choice(green)
+        hue = self.random.choice(_AUTUMN) if self.chance(0.12) else self.random.choice(_GREENS)
+        light = self.uniform(0.8, 1.3)
+        own = [max(float(value), 0.02) for value in mean[tile]]
+        tint = tuple(min(light * (0.7 * hue[k] / own[k] + 0.3 * hue[1] / own[1]), 5.0) for k in range(3))
+        return Material(
+            tile, "leafy", metres * self.uniform(0.8, 1.25), not self.catalogue.seamless[tile], (tint[0], tint[1], tint[2]), 0.5
+        )
+
+    def meadow(self, *categories: str, metres: float) -> Material:
+        """Ground whose colour is pulled a little towards earthy tones."""
+        base = self.material(*categories, metres=metres, lightness=(0.07, 0.45), macro=0.8)
+        own = [max(float(value), 0.02) for value in self.catalogue.mean_rgb[base.tile]]
+        if own[1] < 1.15 * own[0]:
+            return base
+        level = sum(own) * base.tint[1] / 3
+        olive = (1.0, 1.12, 0.5)
+        tint = tuple(0.45 * base.tint[k] + 0.55 * level * olive[k] / own[k] for k in range(3))
+        return base.tinted((tint[0], tint[1], tint[2]))
+
     def picture(self) -> Material:
         """A photograph shown once."""
         return Material(tile=self.random.choice(self.tiles("photo")), word="painted", metres=1.0, mirror=True)
 
     def paint(self) -> Material:
         """A plain painted wall in a room colour."""
-        base = self.material("wall", metres=2.2, lightness=(0.35, 0.7))
+        base = self.material("plaster", metres=2.2, lightness=(0.35, 0.7))
         mean = self.catalogue.mean_rgb[base.tile]
         hue = self.random.choice(_ROOM_COLOURS)
         strength = self.uniform(0.85, 1.1)
@@ -341,6 +374,10 @@ _ROOM_COLOURS: tuple[Colour, ...] = (
     (0.60, 0.34, 0.30),
     (0.80, 0.74, 0.76),
 )
+
+
+_GREENS: tuple[Colour, ...] = ((0.10, 0.14, 0.04), (0.08, 0.13, 0.05), (0.13, 0.16, 0.05), (0.06, 0.10, 0.04))
+_AUTUMN: tuple[Colour, ...] = ((0.30, 0.14, 0.03), (0.28, 0.20, 0.05), (0.24, 0.07, 0.03))
 
 
 def _yaw_rows(yaw: float) -> tuple[float, ...]:

@@ -144,8 +144,11 @@ def vase(build: Builder, x: float, z: float, base: float) -> None:
     build.ball((x, base + 0.8 * tall, z), (0.55 * tall, 0.8 * tall, 0.55 * tall), clay)
     build.cylinder((x, base + 1.65 * tall, z), 0.22 * tall, 0.25 * tall, clay, taper=-0.4, ball=0.0)
     if build.chance(0.6):
-        leaves = build.material("foliage", "grass", metres=0.35, lightness=(0.1, 0.25))
-        build.leaves((x, base + 2.9 * tall, z), (0.9 * tall, 1.0 * tall, 0.9 * tall), leaves, build.mask("leaves"), 0.8)
+        leaves = build.leaf(0.35)
+        for _ in range(3):
+            size = build.uniform(0.4, 0.65) * tall
+            dx, dz = build.uniform(-0.5, 0.5) * tall, build.uniform(-0.5, 0.5) * tall
+            build.leaves((x + dx, base + build.uniform(2.3, 3.1) * tall, z + dz), (size, size, size), leaves, build.mask("leaves"), 0.7)
 
 
 def car(build: Builder, x: float, z: float, yaw: float) -> None:

@@ -13,21 +13,21 @@ _BIOMES = (
     (("forest",), ("rock", "cliff"), True, "a clearing at the edge of a forest"),
     (("ground", "rock"), ("cliff", "rock"), False, "stony ground"),
     (("sand",), ("cliff", "rock"), False, "a sandy desert"),
-    (("snow",), ("snow", "cliff"), False, "snowy country"),
+    (("snow",), ("cliff", "rock"), False, "snowy country"),
 )
 
 
 def landscape(build: Builder) -> Stage:
     """Ground, rolling hills, ridges at the horizon and things scattered between."""
     grounds, rocks, green, words = build.random.choice(_BIOMES)
-    ground = build.material(*grounds, metres=4.0, lightness=(0.07, 0.5), macro=0.8)
+    ground = build.meadow(*grounds, metres=4.0)
     rock = build.material(*rocks, metres=2.5, lightness=(0.08, 0.4), macro=0.5)
     build.floor(0, 150, 400, 400, ground)
-    second = build.material(*grounds, metres=7.0, lightness=(0.07, 0.5), macro=0.8)
+    second = build.meadow(*grounds, metres=7.0)
     _hills(build, ground, second)
     _ridges(build, rock, second)
     if build.chance(0.3):
-        water = build.material("water", metres=4.0, lightness=(0.04, 0.16), gloss=0.4, macro=0.4)
+        water = build.material("water", metres=4.0, lightness=(0.03, 0.08), gloss=0.4, macro=0.4)
         build.cylinder(
             (build.uniform(-8, 8), 0.012, build.uniform(12, 24)), build.uniform(5, 11), 0.01, water, radius_z=build.uniform(3, 6), ball=0.0
         )
@@ -84,7 +84,7 @@ def landscape(build: Builder) -> Stage:
         pitch=build.uniform(-0.02, 0.14),
         fov=(42.0, 80.0),
         haze=build.random.choice((0.0015, 0.003, 0.006, 0.012)) * build.uniform(0.6, 1.3),
-        mover=(0.0, build.uniform(0.5, 2.5), build.uniform(7, 12)),
+        mover=(0.0, build.uniform(0.3, 1.2), build.uniform(7, 12)),
         mover_reach=2.5,
         mover_size=0.35,
     )
@@ -115,7 +115,7 @@ def _ridges(build: Builder, rock: Material, slope: Material) -> None:
             mask=build.mask("ridge"), mask_repeat=(build.random.choice((1.0, 2.0)), 1.0), lean=0.5,
         )  # fmt: skip
     if build.chance(0.6):
-        wood = build.material("forest", "grass", "foliage", metres=6.0, lightness=(0.04, 0.12))
+        wood = build.leaf(6.0)
         build.upright(
             (0, 2.5, build.uniform(70, 110)), 150, build.uniform(4, 8), math.pi, wood, mask=build.mask("treeline"), mask_repeat=(5.0, 1.0)
         )

@@ -55,7 +55,10 @@ def choose_light(build: Builder, stage: Stage) -> tuple[np.ndarray, str]:
     light[KEY] = (math.sin(azimuth) * math.cos(elevation), -math.sin(elevation), math.cos(azimuth) * math.cos(elevation))
     light[SKY_YAW] = measured.sun_azimuth - azimuth
     share = min(max(1.6 * measured.sun_share, 0.12), 0.72)
-    level = 0.8 if night else 1.0
+    level = 0.4 if night else 1.0
+    if night:
+        light[SKY_GAIN] = gain = 0.3 * gain
+        light[HAZE_RGB] *= 0.3
     light[KEY_RGB] = sun * (2.1 * share * level)
     light[UP_RGB] = up * (1.15 * (1 - share) + 0.12) * level
     light[DOWN_RGB] = (0.5 * down + 0.5) * np.array((0.95, 1.0, 0.9), np.float32) * (0.42 * (1 - 0.4 * share)) * level

@@ -6,25 +6,31 @@ from lyra.worlds.layout.builder import Builder, Material, Point
 
 
 def tree(build: Builder, x: float, z: float, height: float, leaves: Material, bark: Material, base: float = 0.0) -> None:
-    """A trunk under two or three airy shells of leaves, or a conifer of stacked cones."""
+    """A trunk under clumps of leaves, each an airy shell, around a dark core."""
     build.new_object("trees")
-    trunk = height * build.uniform(0.3, 0.42)
-    girth = height * build.uniform(0.018, 0.03) + 0.03
-    build.cylinder((x, base + trunk * 0.6, z), girth, trunk * 0.6 + 0.1, bark, taper=0.35)
-    spread = height * build.uniform(0.2, 0.3)
+    trunk = height * build.uniform(0.28, 0.4)
+    girth = height * build.uniform(0.016, 0.026) + 0.03
+    build.cylinder((x, base + trunk * 0.7, z), girth, trunk * 0.7 + 0.1, bark, taper=0.45)
+    spread = height * build.uniform(0.2, 0.28)
     crown = height - trunk
     middle = base + trunk + 0.45 * crown
-    shells = 3 if build.chance(0.5) else 2
-    repeat = build.uniform(1.2, 2.2)
-    for shell in range(shells):
-        turn = build.uniform(0, 2 * math.pi)
-        reach = 0.3 * spread if shell else 0.0
-        size = build.uniform(0.62, 0.85) if shell else 1.0
-        centre = (x + reach * math.sin(turn), middle + (build.uniform(-0.12, 0.22) * crown if shell else 0.0), z + reach * math.cos(turn))
-        half = (spread * size, 0.52 * crown * size, spread * size)
-        build.leaves(centre, half, leaves, build.mask("leaves"), repeat * size, build.uniform(0, 3))
-    core = 0.62
-    build.ball((x, middle, z), (spread * core, 0.5 * crown * core, spread * core), leaves.tinted(_darker(leaves)), occluder=0.0)
+    repeat = build.uniform(1.3, 2.0)
+    clumps = 4 if build.chance(0.5) else 3
+    turn = build.uniform(0, 2 * math.pi)
+    for clump in range(clumps):
+        angle = turn + 2 * math.pi * clump / clumps
+        size = build.uniform(0.58, 0.8)
+        reach = 0.5 * spread
+        lift = build.uniform(-0.2, 0.12) * crown
+        centre = (x + reach * math.sin(angle), middle + lift, z + reach * math.cos(angle))
+        half = (spread * size, 0.4 * crown * size * build.uniform(0.85, 1.2), spread * size)
+        shade = build.uniform(0.8, 1.15)
+        tinted = leaves.tinted((shade * leaves.tint[0], shade * leaves.tint[1], shade * leaves.tint[2]))
+        build.leaves(centre, half, tinted, build.mask("leaves"), repeat, build.uniform(0, 3))
+    half = (0.62 * spread, 0.4 * crown, 0.62 * spread)
+    build.leaves((x, middle + 0.18 * crown, z), half, leaves, build.mask("leaves"), repeat, build.uniform(0, 3))
+    core = 0.55
+    build.ball((x, middle, z), (spread * core, 0.36 * crown, spread * core), leaves.tinted(_darker(leaves)), occluder=0.0)
     build.end_object()
 
 
@@ -79,8 +85,8 @@ def potted_plant(build: Builder, x: float, z: float, height: float, base: float 
 
 
 def leaf_material(build: Builder, metres: float = 1.6) -> Material:
-    """Foliage, brought to the brightness of sunlit leaves."""
-    return build.material("foliage", "grass", "forest", metres=metres, lightness=(0.07, 0.2), vary=0.25, macro=0.5)
+    """Leaves whose tile covers ``metres``."""
+    return build.leaf(metres)
 
 
 def bark_material(build: Builder) -> Material:

@@ -19,7 +19,7 @@ def room(build: Builder) -> Stage:
     if style < 0.6:
         wall, adjective = build.paint(), build.random.choice(("bright", "quiet", "tidy", "small"))
     elif style < 0.75:
-        wall = build.material("brick", "wall", metres=1.8, lightness=(0.12, 0.6))
+        wall = build.material("brick", metres=1.8, lightness=(0.12, 0.6))
         adjective = "brick-walled"
     elif style < 0.88:
         wall, adjective = build.material("wood", metres=1.4, lightness=(0.1, 0.5)), "wood-panelled"
@@ -27,7 +27,7 @@ def room(build: Builder) -> Stage:
         wall, adjective = build.material("stone", "marble", metres=1.8, lightness=(0.15, 0.6)), "stone"
     floor_kind = build.random.choice((("wood",), ("wood",), ("tile", "marble"), ("fabric",), ("stone", "paving")))
     floor = build.material(*floor_kind, metres=1.3, lightness=(0.08, 0.45), macro=0.2, gloss=0.06)
-    top = build.paint().tinted((1.0, 1.0, 1.0)) if build.chance(0.2) else build.material("wall", metres=2.5, lightness=(0.55, 0.75))
+    top = build.material("wood", metres=1.5, lightness=(0.1, 0.5)) if build.chance(0.12) else build.material("plaster", metres=2.5, lightness=(0.55, 0.75))
     middle, half_z = (near + depth) / 2, (depth - near) / 2
     build.floor(0, middle, half_x, half_z, floor)
     build.ceiling(0, middle, half_x, half_z, top, height)
@@ -121,12 +121,12 @@ def _wall(
 
 def _outside(build: Builder, depth: float) -> None:
     """What a window shows below the sky."""
-    garden = build.material("grass", "paving", metres=4.0, macro=0.6)
+    garden = build.meadow("grass", metres=4.0)
     build.floor(0, depth / 2, 150, 150, garden, height=-build.uniform(0.3, 3.5))
     for side in (-1, 0, 1):
         x, z = (side * 24.0, depth / 2) if side else (0.0, depth + 24.0)
         facing = -side * math.pi / 2 if side else math.pi
-        leaves = build.material("forest", "grass", "foliage", metres=5.0, lightness=(0.06, 0.15))
+        leaves = build.leaf(3.0)
         build.upright((x, 2.0, z), 40, build.uniform(4, 7), facing, leaves, mask=build.mask("treeline"), mask_repeat=(2.0, 1.0))
 
 

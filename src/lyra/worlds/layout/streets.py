@@ -23,13 +23,13 @@ def street(build: Builder) -> Stage:
     first_word = ""
     for side in (-1, 1):
         z = build.uniform(-9, -5)
-        while z < 42:
-            length = build.uniform(6, 12)
+        while z < 36:
+            length = build.uniform(8, 14)
             word = house(build, side, side * (road_half + walk), z + length / 2, length / 2, old_town)
             first_word = first_word or word
             z += length + (build.uniform(1.5, 4.0) if build.chance(0.2) else 0.0)
     if build.chance(0.65):
-        end = build.material("brick", "wall", "stone", metres=2.5, lightness=(0.12, 0.5))
+        end = build.material("brick", "plaster", metres=2.5, lightness=(0.12, 0.5))
         _facade(build, (build.uniform(-2, 2), 0, build.uniform(44, 60)), math.pi, road_half + walk + 3, build.uniform(6, 12), 5.0, end)
     leaves, bark = leaf_material(build), bark_material(build)
     trees = build.chance(0.6)
@@ -68,8 +68,8 @@ def house(build: Builder, side: int, front: float, z: float, half: float, old_to
     height = build.uniform(5, 9) if old_town else build.uniform(6, 13)
     if build.chance(0.35):
         wall = build.material("brick", metres=2.2, lightness=(0.1, 0.45), macro=0.3)
-    elif build.chance(0.3):
-        wall = build.material("stone", "cliff", metres=2.4, lightness=(0.12, 0.5), macro=0.3)
+    elif build.chance(0.12):
+        wall = build.material("stone", "wall", metres=2.4, lightness=(0.12, 0.5), macro=0.3)
     else:
         wall = build.paint()
     facing = -side * math.pi / 2
@@ -93,9 +93,9 @@ def _facade(
     bays = max(1.0, round(2 * half / build.uniform(2.0, 3.0)))
     style = build.random.randrange(4)
     panes, frames = build.catalogue.mask_kinds["panes"][style], build.catalogue.mask_kinds["frame"][style]
-    glass = build.material("metal", "water", "stone", metres=3.0, lightness=(0.015, 0.04), gloss=0.5, macro=0.5)
+    glass = build.material("plaster", metres=3.0, lightness=(0.015, 0.05), gloss=0.5, macro=0.8)
     glass = glass.tinted((0.8 * glass.tint[0], 0.95 * glass.tint[1], 1.15 * glass.tint[2]))
-    frame = build.material("wood", "wall", metres=1.0, lightness=(0.2, 0.75))
+    frame = build.material("wood", "plaster", metres=1.0, lightness=(0.25, 0.75))
     raised = 0.35 if floors > 1 else 0.0
     gx, gz = out(0.015)
     build.upright((gx, height / 2 + raised / 2, gz), half, height / 2 - raised / 2, facing, glass, mask=panes, mask_repeat=(bays, floors))
@@ -114,10 +114,20 @@ def _facade(
         along = (math.floor(build.uniform(0, bays)) + 0.5) / bays * 2 - 1
         dx, dz = out(0.06)
         build.box((dx + c * along * half, 1.2, dz - s * along * half), (0.55, 1.2, 0.04), door, facing, stretch=True, ball=0.0)
-    if build.chance(0.6):
+    if build.chance(0.5):
         roof = build.material("roof", metres=1.6, lightness=(0.06, 0.3))
-        rx, rz = out(-depth * 0.45)
-        build.slope((rx, height + 0.45 * depth * 0.6, rz), half + 0.2, depth * 0.7, facing, 0.55, roof)
+        rise, back = build.uniform(0.7, 1.3), build.uniform(1.2, 2.0)
+        rx, rz = out(0.25 - back / 2)
+        build.slope((rx, height + rise / 2, rz), half, math.hypot(rise, back) / 2, facing, math.atan2(rise, back), roof)
+        tx, tz = out(0.25 - back - 1.0)
+        build.box((tx, height + rise / 2, tz), (half, rise / 2, 1.0), wall, facing, ball=0.0)
+    elif build.chance(0.3):
+        build.new_object("a poster")
+        along = build.uniform(-0.6, 0.6) * half
+        px, pz = out(0.07)
+        size = build.uniform(0.5, 1.1)
+        build.upright((px + c * along, 1.3 + size, pz - s * along), size, size * 1.1, facing, build.picture(), stretch=True)
+        build.end_object()
 
 
 def courtyard(build: Builder) -> Stage:
@@ -125,12 +135,16 @@ def courtyard(build: Builder) -> Stage:
     half_x, depth, height = build.uniform(4.5, 8.0), build.uniform(9, 16), build.uniform(3.0, 7.0)
     ground = build.material("paving", "stone", "ground", metres=2.2, lightness=(0.1, 0.4), macro=0.5)
     build.floor(0, depth / 2, 60, 60, ground)
-    wall = build.material("brick", "stone", "wall", metres=2.2, lightness=(0.12, 0.5), macro=0.4)
+    wall = build.material("brick", "brick", "stone", "plaster", metres=2.2, lightness=(0.12, 0.5), macro=0.4)
     if build.chance(0.5):
         build.box((0, height / 2, depth + 0.4), (half_x + 0.8, height / 2, 0.4), wall, ball=0.0)
         if build.chance(0.5):
             dark = build.material("door", "wood", metres=1.2, lightness=(0.03, 0.15))
             build.box((build.uniform(-0.5, 0.5) * half_x, 1.2, depth), (0.8, 1.2, 0.05), dark, stretch=True, ball=0.0)
+        elif build.chance(0.5):
+            size = build.uniform(0.9, 0.42 * height)
+            build.words.append("a mural")
+            build.upright((build.uniform(-0.4, 0.4) * half_x, 0.5 + size, depth - 0.02), size * 1.2, size, math.pi, build.picture(), stretch=True)
     else:
         _facade(build, (0, 0, depth), math.pi, half_x + 0.8, height + 2, 3.0, wall)
     for side in (-1, 1):

@@ -25,12 +25,12 @@ def tabletop(build: Builder) -> Stage:
     wide = 3.2
     floor = build.material("wood", "tile", "fabric", "stone", metres=1.3, lightness=(0.08, 0.4))
     build.floor(0, 0, wide, back + 0.01, floor)
-    wall = build.paint() if build.chance(0.6) else build.material("brick", "wood", "wall", "stone", metres=1.6, lightness=(0.12, 0.6))
+    wall = build.paint() if build.chance(0.6) else build.material("brick", "wood", "wall", metres=1.6, lightness=(0.12, 0.6))
     build.upright((0, 1.4, back), wide, 1.4, math.pi, wall, one_sided=True)
     for side in (-1, 1):
         build.upright((side * wide, 1.4, 0), back, 1.4, -side * math.pi / 2, wall, one_sided=True)
     build.upright((0, 1.4, -back), wide, 1.4, 0.0, wall, one_sided=True)
-    build.ceiling(0, 0, wide, back, build.material("wall", metres=2.5, lightness=(0.55, 0.75)), 2.8)
+    build.ceiling(0, 0, wide, back, build.material("plaster", metres=2.5, lightness=(0.55, 0.75)), 2.8)
     if build.chance(0.7):
         furniture.wall_picture(build, build.uniform(-0.7, 0.7), build.uniform(1.1, 1.6), back, math.pi, 0.5)
     if build.chance(0.5):
