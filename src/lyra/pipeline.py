@@ -1,27 +1,28 @@
 """The road from a picture to a scene: the only place that knows the order of the stages."""
 
 import json
+import math
 import platform
 import resource
 import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
 
 from lyra import __version__
 from lyra.geometry.tour import smooth_tour
-from lyra.hub import load_model, model_card
+from lyra.hub import list_models, load_model
 from lyra.io.camera_path import read_camera_path
 from lyra.io.contact_sheet import contact_sheet
 from lyra.io.depth_file import read_depth
 from lyra.io.images import Photo, fit_photo, nano_grid, read_photo
-from lyra.io.scene_folder import SceneFolder, cameras_to_json, save_scene
+from lyra.io.scene_folder import CAMERAS_FILE, SceneFolder, cameras_to_json, save_scene, write_run
 from lyra.io.video import write_video
 from lyra.models.decoder import GaussianDecoder
 from lyra.models.depth import DepthNet
@@ -70,7 +71,7 @@ class GenerateOptions:
     depth: Path | None = None
     cameras: Path | None = None
     device: str = "auto"
-    fit: str = "crop"
+    fit: Literal["crop", "pad"] = "crop"
 
     def __post_init__(self) -> None:
         if self.steps is not None and not 1 <= self.steps <= 200:
@@ -101,6 +102,7 @@ class Result:
     """Every station of the road.
 
     Attributes:
+        name: file name of the photo.
         photo: what was read, with notices for the user.
         views: the fitted photo with depth and camera.
         conditionings: V caches seen along the trajectories.
@@ -113,6 +115,7 @@ class Result:
         options: what was asked for.
     """
 
+    name: str
     photo: Photo
     views: Views
     conditionings: tuple[Conditioning, ...]
@@ -218,14 +221,14 @@ class Pipeline:
             frames = Frames(rgb[None].to(self.device))
             given = read_depth(options.depth, height, width) if options.depth is not None else None
             fov = options.fov
-            if fov is None and picture.focal_fraction is not None:
-                fov = fitted.fov_degrees(picture.focal_fraction)
+            if fov is None and picture.focal_px_fraction is not None:
+                fov = math.degrees(2 * math.atan(0.5 / fitted.focal_px_fraction(picture.focal_px_fraction)))
         with clock.stage("perceive"):
             views = perceive(frames, self.depth_net, PerceiveConfig(fov), given)
         with clock.stage("warp"):
             trajectories = self._plan(views, options)
             conditionings = tuple(warp(views, trajectory) for trajectory in trajectories)
-        return self._imagine_and_decode(picture, views, conditionings, options, clock)
+        return self._imagine_and_decode(photo.name, picture, views, conditionings, options, clock)
 
     def _plan(self, views: Views, options: GenerateOptions) -> tuple[Trajectory, ...]:
         if options.cameras is not None:
@@ -236,6 +239,7 @@ class Pipeline:
 
     def _imagine_and_decode(
         self,
+        name: str,
         picture: Photo,
         views: Views,
         conditionings: tuple[Conditioning, ...],
@@ -259,7 +263,7 @@ class Pipeline:
             rerender = render(gaussians, scene.source)
             renders = tuple(render(gaussians, c.trajectory.cameras) for c in conditionings)
         return Result(
-            picture, views, conditionings, latents, frames, scene, rerender, renders, tuple(clock.done), options
+            name, picture, views, conditionings, latents, frames, scene, rerender, renders, tuple(clock.done), options
         )
 
 
@@ -285,12 +289,12 @@ def write_result(result: Result, out: Path, overwrite: bool = False, progress: P
     clock = _Clock(progress or (lambda report: None), result.latents.z.device)
     with SceneFolder(out, overwrite=overwrite) as folder:
         with clock.stage("write"):
-            scene = result.scene
+            scene = replace(result.scene.to("cpu"), provenance={"models": _model_records(), "photo": result.name})
             save_scene(folder, scene)
-            video = render(scene.gaussians[0], smooth_tour(scene.source, PREVIEW_FRAMES))
-            write_video(folder / "preview.mp4", video.rgb.cpu(), PREVIEW_FPS)
+            video = render(result.scene.gaussians[0], smooth_tour(result.scene.source, PREVIEW_FRAMES))
+            write_video(folder.path / "preview.mp4", video.rgb.cpu().clamp(0, 1), PREVIEW_FPS)
             contact_sheet(
-                folder / "contact_sheet.png",
+                folder.path / "contact_sheet.png",
                 result.views.to("cpu"),
                 [c.trajectory.name for c in result.conditionings],
                 [c.warped.cpu() for c in result.conditionings],
@@ -298,25 +302,35 @@ def write_result(result: Result, out: Path, overwrite: bool = False, progress: P
                 [r.rgb.cpu() for r in result.renders],
                 result.rerender.rgb[0].cpu(),
             )
-            paths = {c.trajectory.name: c.trajectory.cameras.to("cpu") for c in result.conditionings}
-            (folder / "cameras.json").write_text(cameras_to_json(scene.source.to("cpu"), paths))
-        (folder / "run.json").write_text(json.dumps(_run_record(result, clock.done), indent=1))
+            cameras_file = folder.path / CAMERAS_FILE
+            record = json.loads(cameras_file.read_text())
+            record["trajectories"] = {c.trajectory.name: _path_record(c.trajectory) for c in result.conditionings}
+            cameras_file.write_text(json.dumps(record))
+        write_run(folder.path, _run_record(result, clock.done))
+
+
+def _path_record(trajectory: Trajectory) -> dict[str, Any]:
+    return {"strength": trajectory.strength, **cameras_to_json(trajectory.cameras)}
+
+
+def _model_records() -> dict[str, dict[str, str]]:
+    """Checksum and licence of every network that took part."""
+    cards = {card.name: card for card in list_models()}
+    return {name: {"sha256": cards[name].sha256, "licence": cards[name].licence} for name in MODELS if name in cards}
 
 
 def _run_record(result: Result, written: list[StageReport]) -> dict[str, Any]:
     options = {k: str(v) if isinstance(v, Path) else v for k, v in asdict(result.options).items()}
     return {
-        "format": "lyra-run-1",
         "lyra": __version__,
         "torch": torch.__version__,
         "python": platform.python_version(),
         "machine": platform.machine(),
         "device": str(result.latents.z.device),
         "threads": torch.get_num_threads(),
-        "photo": result.photo.name,
+        "photo": result.name,
         "notices": list(result.photo.notices),
         "options": options,
-        "models": {name: model_card(name).summary() for name in MODELS},
         "trajectories": [{"name": c.trajectory.name, "strength": c.trajectory.strength} for c in result.conditionings],
         "fov_degrees": round(float(result.views.cameras.fov_x[0]) * 57.29577951308232, 2),
         "gaussians": len(result.scene.gaussians[0]),

@@ -148,9 +148,10 @@ def test_cpu_and_gpu_agree():
     values, weights = torch.rand(1, 4, 64 * 112, generator=generator), torch.ones(1, 64 * 112)
     inputs = (points, values, weights, invert_rigid(trajectory_c2w("clockwise", 5, 0.5)), K.expand(5, 3, 3))
     on_cpu = splat_points(*inputs, 64, 112)
+    moved = [tensor.cuda() for tensor in inputs]
     torch.cuda.set_sync_debug_mode("error")
     try:
-        on_gpu = splat_points(*(t.cuda() for t in inputs), 64, 112)
+        on_gpu = splat_points(*moved, 64, 112)
     finally:
         torch.cuda.set_sync_debug_mode("default")
     assert (on_gpu[2].cpu() == on_cpu[2]).float().mean() > 0.999

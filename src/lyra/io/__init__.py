@@ -1,4 +1,9 @@
-"""Files to values and back: photos, videos, depth, camera paths, PLY, scene folders."""
+"""Files to values and back: photos, videos, depth, camera paths, PLY, scene folders.
+
+The video functions are looked up at first use, so that training machines need no video library.
+"""
+
+from typing import Any
 
 from lyra.io.camera_path import read_camera_path
 from lyra.io.depth_file import read_depth
@@ -12,7 +17,6 @@ from lyra.io.scene_folder import (
     save_scene,
     write_run,
 )
-from lyra.io.video import read_video, write_video
 
 __all__ = [
     "NANO_GRID",
@@ -35,3 +39,11 @@ __all__ = [
     "write_run",
     "write_video",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    if name in ("read_video", "write_video"):
+        from lyra.io import video
+
+        return getattr(video, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -64,7 +64,9 @@ def run_loop(task: Task, options: TrainOptions, notify: Callable[[str], None] = 
         accelerator.backward(loss)
         norm = accelerator.clip_grad_norm_(task.network.parameters(), GRADIENT_LIMIT)
         if not math.isfinite(float(loss.detach()) + float(norm)):
-            raise NonFiniteLossError(f"loss {float(loss.detach())} or gradient {float(norm)} at step {step}; lower the rate")
+            raise NonFiniteLossError(
+                f"loss {float(loss.detach())} or gradient {float(norm)} at step {step}; lower the rate"
+            )
         optimizer.step()
         optimizer.zero_grad(set_to_none=True)
         average.update(task.network, step)

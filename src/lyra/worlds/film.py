@@ -88,7 +88,7 @@ def film(
         times = times.to(batch.device, torch.float32)
         times = times[None, None] if times.dim() == 1 else times[:, None] if times.dim() == 2 else times
         time = times.expand(worlds, views, frames).reshape(-1)
-    traced = trace(batch, textures, index, c2w.reshape(-1, 4, 4), K[index], height, width, time, backend)
+    traced = trace(batch, textures, index, c2w.reshape(-1, 4, 4), K[index], height, width, time, backend, normals=False)
     shape = (worlds, views, frames)
     return Clip(
         rgb=traced.rgb.unflatten(0, shape),
@@ -106,7 +106,7 @@ def film_source(
     """Picture every world from its source camera at time 0."""
     index = torch.arange(len(batch), device=batch.device)
     K = source_intrinsics(batch, height, width)
-    traced = trace(batch, textures, index, batch.source_c2w, K, height, width, None, backend)
+    traced = trace(batch, textures, index, batch.source_c2w, K, height, width, None, backend, normals=False)
     scale = median_depth(traced.depth)
     return SourcePictures(traced.rgb, normalise_depth(traced, scale), traced.sky, K, scale)
 
@@ -115,7 +115,9 @@ def source_scale(batch: WorldBatch, textures: TextureStore, height: int, width: 
     """[W] median finite depth of the source views, in metres."""
     index = torch.arange(len(batch), device=batch.device)
     K = source_intrinsics(batch, height, width)
-    traced = trace(batch, textures, index, batch.source_c2w, K, height, width, None, backend, smooth_edges=False)
+    traced = trace(
+        batch, textures, index, batch.source_c2w, K, height, width, None, backend, smooth_edges=False, normals=False
+    )
     return median_depth(traced.depth)
 
 

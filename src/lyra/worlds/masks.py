@@ -19,7 +19,8 @@ class MaskSet:
 
     Attributes:
         masks: [K, 256, 256] uint8.
-        kinds: K words: leaves, crown, conifer, bush, grass, ridge, panes, hole, frame, disc, fence, rail, arch, treeline.
+        kinds: K words: leaves, crown, conifer, bush, grass, ridge, treeline, panes, frame, hole, arch, disc, fence,
+            rail.
     """
 
     masks: np.ndarray

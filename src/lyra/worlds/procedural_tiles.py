@@ -27,10 +27,7 @@ def make_tiles(seed: int, size: int = 512, limit: int | None = None) -> tuple[np
     Categories come round robin, so a small ``limit`` still spreads over the main materials.
     """
     order = [
-        (category, colours[turn])
-        for turn in range(4)
-        for category, colours in _PALETTE.items()
-        if turn < len(colours)
+        (category, colours[turn]) for turn in range(4) for category, colours in _PALETTE.items() if turn < len(colours)
     ]
     order = order[: limit or len(order)]
     rng = np.random.default_rng([seed, 29])
@@ -42,16 +39,16 @@ def _tile(rng: np.random.Generator, category: str, colour: tuple[float, float, f
     base = np.clip(np.asarray(colour) * rng.uniform(0.85, 1.15) + rng.normal(0, 0.03, 3), 0.03, 0.95)
     fine = spectral_noise(rng, size, size, 0.7, cutoff=8)
     broad = spectral_noise(rng, size, size, 1.6, cutoff=2)
-    tone = 1.0 + 0.09 * fine + 0.07 * broad
+    tone: np.ndarray = 1.0 + 0.09 * fine + 0.07 * broad
     line = (np.arange(size, dtype=np.float32) + 0.5) / size
     x, y = np.broadcast_to(line[None], (size, size)), np.broadcast_to(line[:, None], (size, size))
-    hue = np.zeros((size, size, 3), np.float32)
+    hue: np.ndarray = np.zeros((size, size, 3), np.float32)
     if category in ("terrain", "vegetation", "ground"):
         tone = tone + 0.12 * np.maximum(fine, 0) - 0.1 * np.maximum(-broad, 0)
         hue += 0.035 * spectral_noise(rng, size, size, 1.2, cutoff=3)[..., None] * np.array([1.0, 0.3, -0.6])
     elif category == "wood":
         stretched = spectral_noise(rng, size, size, 1.0, cutoff=2)
-        grain = np.sin(2 * np.pi * (8 * y + 0.25 * stretched[:, :: max(size // 512, 1)][:, :size]))
+        grain = np.sin(2 * np.pi * (8 * y + 0.25 * stretched))
         board = np.floor(y * 4)
         tone = 1.0 + 0.07 * grain + 0.04 * fine + 0.08 * np.cos(2.4 * board) - 0.4 * ((y * 4) % 1.0 < 0.02)
     elif category in ("wall", "paving", "tile", "roof"):

@@ -38,9 +38,7 @@ class TextureStore:
         return self.tiles.device
 
     def to(self, device: torch.device | str) -> "TextureStore":
-        return replace(
-            self, tiles=self.tiles.to(device), skies=self.skies.to(device), masks=self.masks.to(device)
-        )
+        return replace(self, tiles=self.tiles.to(device), skies=self.skies.to(device), masks=self.masks.to(device))
 
 
 def build_store(tiles: np.ndarray, skies: np.ndarray, masks: np.ndarray, device: torch.device) -> TextureStore:

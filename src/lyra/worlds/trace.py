@@ -23,13 +23,13 @@ class WorldFrames:
         rgb: [F, 3, H, W] float 0…1.
         depth: [F, H, W] float, z in metres, inf in the sky.
         sky: [F, H, W] bool.
-        normal: [F, 3, H, W] float, unit, camera axes, facing the camera; 0 in the sky.
+        normal: [F, 3, H, W] float, unit, camera axes, facing the camera; 0 in the sky; ``None`` if not asked for.
     """
 
     rgb: Tensor
     depth: Tensor
     sky: Tensor
-    normal: Tensor
+    normal: Tensor | None
 
 
 def trace(
@@ -43,6 +43,7 @@ def trace(
     time: Tensor | None = None,
     backend: Backend = "auto",
     smooth_edges: bool = True,
+    normals: bool = True,
 ) -> WorldFrames:
     """Trace F frames.
 
@@ -56,6 +57,7 @@ def trace(
         time: [F] seconds, ``None`` is zero.
         backend: ``triton`` needs CUDA (or TRITON_INTERPRET=1); ``auto`` takes it where it can.
         smooth_edges: five samples instead of one for the colour of pixels on edges; depth stays that of the centre.
+        normals: whether to return normals; without them a third of the memory is saved.
 
     Raises:
         ValueError: unknown backend.
@@ -70,9 +72,9 @@ def trace(
     if backend == "triton":
         from lyra.worlds.trace_triton import trace_frames
 
-        rgb, depth, normal = trace_frames(batch, textures, index, tables, c2w, K, height, width, smooth_edges)
+        rgb, depth, normal = trace_frames(batch, textures, index, tables, c2w, K, height, width, smooth_edges, normals)
     else:
-        rgb, depth, normal = _trace_torch(batch, textures, index, tables, c2w, K, height, width, smooth_edges)
+        rgb, depth, normal = _trace_torch(batch, textures, index, tables, c2w, K, height, width, smooth_edges, normals)
     return WorldFrames(rgb=rgb, depth=depth, sky=torch.isinf(depth), normal=normal)
 
 
@@ -87,11 +89,12 @@ def _trace_torch(
     height: int,
     width: int,
     smooth_edges: bool,
-) -> tuple[Tensor, Tensor, Tensor]:
+    normals: bool,
+) -> tuple[Tensor, Tensor, Tensor | None]:
     frames = len(index)
     rgb = torch.empty(frames, 3, height, width, device=batch.device)
     depth = torch.empty(frames, height, width, device=batch.device)
-    normal = torch.empty(frames, 3, height, width, device=batch.device)
+    normal = torch.empty(frames, 3, height, width, device=batch.device) if normals else None
     starts = batch.starts.tolist()
     for frame, world in enumerate(index.tolist()):
         colour, z, n = trace_frame(
@@ -106,5 +109,7 @@ def _trace_torch(
             width,
             smooth_edges,
         )
-        rgb[frame], depth[frame], normal[frame] = colour.permute(2, 0, 1), z, n.permute(2, 0, 1)
+        rgb[frame], depth[frame] = colour.permute(2, 0, 1), z
+        if normal is not None:
+            normal[frame] = n.permute(2, 0, 1)
     return rgb, depth, normal

@@ -19,6 +19,7 @@ from lyra.worlds.world import (
     FILL_STRENGTH,
     GLOSS,
     GLOW,
+    HALF,
     HAZE,
     HAZE_RGB,
     KEY,
@@ -53,7 +54,8 @@ NEAREST = 1e-3
 EDGE_OFFSETS = ((-0.125, -0.375), (0.375, -0.125), (0.125, 0.375), (-0.375, 0.125))
 """Extra samples of a pixel on an edge, from its centre, in pixels."""
 
-_CHUNK = 8192
+_TILE_SIDE = 64
+_CHUNK = _TILE_SIDE * _TILE_SIDE
 _INFINITY = float("inf")
 
 
@@ -79,17 +81,27 @@ def trace_frame(
         c2w: [4, 4]; K: [3, 3].
         smooth_edges: average five samples where neighbouring pixels show different surfaces.
     """
-    pixels = torch.arange(height * width, device=c2w.device)
+    pixels = _tiled_order(height, width, c2w.device)
+    back = torch.empty_like(pixels)
+    back[pixels] = torch.arange(len(pixels), device=c2w.device)
     scene = _Scene(tables, attributes, starts, light, store, c2w, K, width)
-    rgb, depth, surface, normal = scene.render(pixels, 0.0, 0.0)
+    rgb, depth, surface, normal = (part[back] for part in scene.render(pixels, 0.0, 0.0))
     if smooth_edges:
-        edges = edge_pixels(surface.view(1, height, width)).flatten().nonzero()[:, 0]
+        edges = pixels[edge_pixels(surface.view(1, height, width)).flatten()[pixels]]
         if len(edges):
             total = rgb[edges]
             for dx, dy in EDGE_OFFSETS:
                 total = total + scene.render(edges, dx, dy)[0]
             rgb[edges] = total / (1 + len(EDGE_OFFSETS))
     return rgb.view(height, width, 3), depth.view(height, width), normal.view(height, width, 3)
+
+
+def _tiled_order(height: int, width: int, device: torch.device) -> Tensor:
+    """[H * W] pixel numbers, tile by tile, so that a chunk of rays is a narrow bundle."""
+    y = torch.arange(height, device=device)[:, None].expand(height, width)
+    x = torch.arange(width, device=device)[None].expand(height, width)
+    tile = torch.div(y, _TILE_SIDE, rounding_mode="floor") * width + torch.div(x, _TILE_SIDE, rounding_mode="floor")
+    return torch.argsort(tile.flatten(), stable=True)
 
 
 def edge_pixels(surface: Tensor) -> Tensor:
@@ -123,6 +135,7 @@ class _Scene:
         self.matrix = tables[:count, :9].view(count, 3, 3)
         self.offset = tables[:count, 9:12]
         self.centre = tables[:count, 12:15]
+        self.bound = attributes[:count, HALF].norm(dim=1)
         self.occluder = tables[:count, 15]
         self.balls = (self.occluder > 0).nonzero()[:, 0]
         self.starts = starts
@@ -139,12 +152,10 @@ class _Scene:
     def _render(self, pixels: Tensor, dx: float, dy: float) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         x = (pixels % self.width).float() + (0.5 + dx)
         y = torch.div(pixels, self.width, rounding_mode="floor").float() + (0.5 + dy)
-        camera = torch.stack(
-            [(x - self.K[0, 2]) / self.K[0, 0], (y - self.K[1, 2]) / self.K[1, 1], torch.ones_like(x)]
-        )
+        camera = torch.stack([(x - self.K[0, 2]) / self.K[0, 0], (y - self.K[1, 2]) / self.K[1, 1], torch.ones_like(x)])
         rays = self.c2w[:3, :3] @ camera
         origin = self.c2w[:3, 3]
-        depth, hit = self.nearest(origin[:, None], rays)
+        depth, hit = self.nearest(origin[:, None], rays, self.in_bundle(origin, rays))
         rgb = self.sky(rays)
         surface = torch.full_like(hit, -1, dtype=torch.int32)
         normal = torch.zeros_like(rays)
@@ -158,37 +169,64 @@ class _Scene:
 
     # ---------------------------------------------------------------- intersection
 
-    def nearest(self, origin: Tensor, rays: Tensor) -> tuple[Tensor, Tensor]:
-        """Smallest t [N] (inf: none) and its primitive [N] for rays [3, N] from origin [3, 1] or [3, N]."""
+    def in_bundle(self, origin: Tensor, rays: Tensor) -> Tensor:
+        """[P] bool: primitives whose bounding ball touches the cone around the rays [3, N] from origin [3]."""
+        unit = rays / _norm(rays)
+        axis = unit.mean(1)
+        axis = axis / axis.norm()
+        half = torch.acos((axis @ unit).min().clamp(-1, 1))
+        toward = self.centre - origin
+        distance = toward.norm(dim=1)
+        angle = torch.acos((toward @ axis / distance.clamp_min(1e-9)).clamp(-1, 1))
+        reach = torch.asin((self.bound / distance.clamp_min(1e-9)).clamp_max(1.0))
+        return (distance <= self.bound) | (angle <= half + reach + 1e-3)
+
+    def nearest(self, origin: Tensor, rays: Tensor, candidates: Tensor) -> tuple[Tensor, Tensor]:
+        """Smallest t [N] (inf: none) and its primitive [N] for rays [3, N] from origin [3, 1]; candidates [P] bool."""
         best = torch.full_like(rays[0], _INFINITY)
         index = torch.zeros_like(best, dtype=torch.int64)
         for shape in range(SHAPES):
             first, last = self.starts[shape], self.starts[shape + 1]
-            if first == last:
+            rows = candidates[first:last].nonzero()[:, 0] + first
+            if not len(rows):
                 continue
-            t = self._hits(shape, first, last, origin, rays, primary=True)
-            t, which = t.min(0)
+            t, which = self._hits(shape, rows, origin, rays, primary=True).min(0)
             closer = t < best
             best = torch.where(closer, t, best)
-            index = torch.where(closer, which + first, index)
+            index = torch.where(closer, rows[which], index)
         return best, index
 
     def blocked(self, origin: Tensor, rays: Tensor, limit: float) -> Tensor:
         """[N] bool: whether anything stands between 0 and ``limit`` along rays from origin, both [3, N]."""
         found = torch.zeros_like(rays[0], dtype=torch.bool)
+        if not len(found):
+            return found
+        candidates = self.in_capsule(origin, rays, limit)
         for shape in range(SHAPES):
             first, last = self.starts[shape], self.starts[shape + 1]
-            if first < last:
-                found |= (self._hits(shape, first, last, origin, rays, primary=False) < limit).any(0)
+            rows = candidates[first:last].nonzero()[:, 0] + first
+            if len(rows):
+                found |= (self._hits(shape, rows, origin, rays, primary=False) < limit).any(0)
         return found
 
-    def _hits(self, shape: int, first: int, last: int, origin: Tensor, rays: Tensor, primary: bool) -> Tensor:
-        """[P, N] t of the primitives of one shape, inf where missed."""
-        matrix = self.matrix[first:last]
-        o = matrix @ origin + self.offset[first:last, :, None]
-        d = matrix @ rays
-        o, d = o.unbind(1), d.unbind(1)
-        attributes = self.attributes[first:last]
+    def in_capsule(self, origin: Tensor, rays: Tensor, limit: float) -> Tensor:
+        """[P] bool: primitives whose bounding ball touches what the ball around the origins sweeps towards the light.
+
+        The rays are parallel (``limit`` inf) or end in one point (``limit`` 1).
+        """
+        start = origin.mean(1)
+        reach = self.bound + (origin - start[:, None]).norm(dim=0).max() + 1e-3
+        path = rays[:, 0] if limit == _INFINITY else origin[:, 0] + rays[:, 0] - start
+        toward = self.centre - start
+        along = (toward @ path / (path @ path).clamp_min(1e-12)).clamp(0.0, limit)
+        return (toward - along[:, None] * path).norm(dim=1) <= reach
+
+    def _hits(self, shape: int, rows: Tensor, origin: Tensor, rays: Tensor, primary: bool) -> Tensor:
+        """[P, N] t of the given primitives, all of one shape, inf where missed."""
+        matrix = self.matrix[rows]
+        o = (matrix @ origin + self.offset[rows, :, None]).unbind(1)
+        d = (matrix @ rays).unbind(1)
+        attributes = self.attributes[rows]
         if shape in (QUAD, CUTOUT):
             t = _quad(o, d, attributes[:, ONE_SIDED] > 0 if primary else None)
             return self._keep_masked(t, o, d, attributes, False) if shape == CUTOUT else t
@@ -279,7 +317,9 @@ class _Scene:
         cosine = (normal * key).sum(0)
         cosine = torch.where(puffy, ((cosine + 0.5) / 1.5).clamp_min(0.0), cosine.clamp_min(0.0))
         needs = ((geometric * key).sum(0) > 0) | puffy
-        dark = self.blocked(start, toward, limit) | ~needs
+        dark = ~needs
+        asked = needs.nonzero()[:, 0]
+        dark[asked] = self.blocked(start[:, asked], toward[:, asked], limit)
         lit = torch.where(dark, 0.0, 1.0)
         lit = torch.where(puffy, 0.25 + 0.75 * lit, lit)
 
@@ -299,9 +339,7 @@ class _Scene:
         colour = colour * clear + light[HAZE_RGB][:, None] * (1 - clear)
         return colour, dark & needs, geometric
 
-    def surface(
-        self, hit: Tensor, attributes: Tensor, point: Tensor
-    ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
+    def surface(self, hit: Tensor, attributes: Tensor, point: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
         """local [3, N], outward unit normal [3, N], texture u, v [N] in tiles, tiles per metre [N]."""
         matrix = self.matrix[hit]
         local = (matrix * point.T[:, None, :]).sum(-1).T + self.offset[hit].T
@@ -353,7 +391,10 @@ class _Scene:
 
     def _tile_level(self, tile: Tensor, u: Tensor, v: Tensor, level: Tensor, mirror: Tensor) -> Tensor:
         size = torch.bitwise_right_shift(torch.full_like(level, TILE_SIZE), level)
-        base = tile * TILE_TEXELS + ((1 << 20) - torch.bitwise_right_shift(torch.full_like(level, 1 << 20), 2 * level)) // 3
+        base = (
+            tile * TILE_TEXELS
+            + ((1 << 20) - torch.bitwise_right_shift(torch.full_like(level, 1 << 20), 2 * level)) // 3
+        )
         x, i0, i1 = _wrap(u, size, mirror)
         y, j0, j1 = _wrap(v, size, mirror)
         texels = self.store.tiles

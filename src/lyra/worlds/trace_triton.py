@@ -72,8 +72,9 @@ def trace_frames(
     height: int,
     width: int,
     smooth_edges: bool,
-) -> tuple[Tensor, Tensor, Tensor]:
-    """rgb [F, 3, H, W], depth [F, H, W] (inf in the sky) and normal [F, 3, H, W] of F frames.
+    normals: bool = True,
+) -> tuple[Tensor, Tensor, Tensor | None]:
+    """rgb [F, 3, H, W], depth [F, H, W] (inf in the sky) and normal [F, 3, H, W] (or ``None``) of F frames.
 
     Args:
         index: [F] int64, world of each frame; tables: [F, P, 16] (see `frame_tables`); c2w: [F, 4, 4]; K: [F, 3, 3].
@@ -81,7 +82,7 @@ def trace_frames(
     frames, device = len(index), batch.device
     rgb = torch.empty(frames, 3, height, width, device=device)
     depth = torch.empty(frames, height, width, device=device)
-    normal = torch.empty(frames, 3, height, width, device=device)
+    normal = torch.empty(frames, 3, height, width, device=device) if normals else None
     world = index.to(torch.int32)
     poses = c2w[:, :3].reshape(frames, 12).contiguous()
     pinholes = torch.stack([K[:, 0, 0], K[:, 1, 1], K[:, 0, 2], K[:, 1, 2]], 1).contiguous()
@@ -89,7 +90,7 @@ def trace_frames(
         part = slice(start, min(start + _FRAMES_PER_LAUNCH, frames))
         _launch(
             batch, textures, world[part], tables[part], poses[part], pinholes[part],
-            rgb[part], depth[part], normal[part], smooth_edges,
+            rgb[part], depth[part], None if normal is None else normal[part], smooth_edges,
         )  # fmt: skip
     return rgb, depth, normal
 
@@ -103,7 +104,7 @@ def _launch(
     pinholes: Tensor,
     rgb: Tensor,
     depth: Tensor,
-    normal: Tensor,
+    normal: Tensor | None,
     smooth_edges: bool,
 ) -> None:
     frames, _, height, width = rgb.shape
@@ -114,9 +115,9 @@ def _launch(
         _kernel[(frames * blocks,)](
             tables, batch.primitives, batch.starts, batch.light, world, poses, pinholes,
             textures.tiles, textures.skies, textures.masks,
-            rgb, depth, surface, normal, listed, first,
+            rgb, depth, surface, depth if normal is None else normal, listed, first,
             blocks, tables.shape[1], pixels, width,
-            EDGES=edges, BLOCK=_BLOCK,
+            EDGES=edges, NORMALS=normal is not None, BLOCK=_BLOCK,
             MASK_SIZE=textures.mask_size, SKY_HEIGHT=textures.sky_height, SKY_WIDTH=textures.sky_width,
             num_warps=_WARPS,
         )  # fmt: skip
@@ -437,9 +438,7 @@ def _pixel(table, attributes, light, pose, pinhole, tiles, skies, masks, s0, s1,
     r3, r4, r5, oy = tl.load(pose + 4), tl.load(pose + 5), tl.load(pose + 6), tl.load(pose + 7)
     r6, r7, r8, oz = tl.load(pose + 8), tl.load(pose + 9), tl.load(pose + 10), tl.load(pose + 11)
     dx, dy, dz = r0 * cx + r1 * cy + r2, r3 * cx + r4 * cy + r5, r6 * cx + r7 * cy + r8
-    depth, hit = _nearest(
-        table, attributes, s0, s1, s2, s3, s4, s5, s6, masks, ox, oy, oz, dx, dy, dz, True, MASK_SIZE
-    )
+    depth, hit = _nearest(table, attributes, s0, s1, s2, s3, s4, s5, s6, masks, ox, oy, oz, dx, dy, dz, True, MASK_SIZE)
     seen = (depth < _FAR) & active
     t = tl.where(seen, depth, 1.0)
     x, y, z = ox + t * dx, oy + t * dy, oz + t * dz
@@ -526,9 +525,7 @@ def _pixel(table, attributes, light, pose, pinhole, tiles, skies, masks, s0, s1,
     green = _linear(fg + (kg - fg) * weight) * tl.load(own + _TINT + 1, mask=seen, other=0.0)
     blue = _linear(fb + (kb - fb) * weight) * tl.load(own + _TINT + 2, mask=seen, other=0.0)
     always = tile >= 0
-    fr, fg, fb = _tile_level(
-        tiles, tile, 0.11 * u + 0.07 * v, 0.11 * v - 0.07 * u, (tile * 0) + 4, always, seen
-    )
+    fr, fg, fb = _tile_level(tiles, tile, 0.11 * u + 0.07 * v, 0.11 * v - 0.07 * u, (tile * 0) + 4, always, seen)
     mean = tl.load(tiles + (tile * _TEXELS + (_TEXELS - 1)), mask=seen, other=0)
     mean = tl.maximum(_red(mean) + _green(mean) + _blue(mean), 1.0)
     slow = 1.0 + tl.load(own + _MACRO, mask=seen, other=0.0) * ((fr + fg + fb) / mean - 1.0)
@@ -547,9 +544,7 @@ def _pixel(table, attributes, light, pose, pinhole, tiles, skies, masks, s0, s1,
     cosine = nx * kx + ny * ky + nz * kz
     cosine = tl.where(puffy, tl.maximum((cosine + 0.5) / 1.5, 0.0), tl.maximum(cosine, 0.0))
     needs = ((gx * kx + gy * ky + gz * kz) > 0) | puffy
-    first, _ = _nearest(
-        table, attributes, s0, s1, s2, s3, s4, s5, s6, masks, sx, sy, sz, tx, ty, tz, False, MASK_SIZE
-    )
+    first, _ = _nearest(table, attributes, s0, s1, s2, s3, s4, s5, s6, masks, sx, sy, sz, tx, ty, tz, False, MASK_SIZE)
     blocked = first < tl.where(is_point, 1.0, _FAR)
     dark = blocked | (needs == 0)
     lit = tl.where(dark, 0.0, 1.0)
@@ -594,10 +589,11 @@ def _lit(light, CHANNEL: tl.constexpr, albedo, direct, up, fill, share, glow, gl
     return colour * clear + tl.load(light + _HAZE_RGB + CHANNEL) * (1 - clear)
 
 
-@triton.jit
+# Sizes change from batch to batch: without this each new divisibility would compile the whole kernel again.
+@triton.jit(do_not_specialize=["blocks", "longest", "pixels", "width"])
 def _kernel(tables, primitives, starts, lights, worlds, poses, pinholes, tiles, skies, masks,
             rgb, depth, surface, normal, listed, first, blocks, longest, pixels, width,
-            EDGES: tl.constexpr, BLOCK: tl.constexpr,
+            EDGES: tl.constexpr, NORMALS: tl.constexpr, BLOCK: tl.constexpr,
             MASK_SIZE: tl.constexpr, SKY_HEIGHT: tl.constexpr, SKY_WIDTH: tl.constexpr):  # fmt: skip
     program = tl.program_id(0)
     frame = (program // blocks).to(tl.int64)
@@ -643,9 +639,10 @@ def _kernel(tables, primitives, starts, lights, worlds, poses, pinholes, tiles, 
             )  # fmt: skip
             tl.store(depth + frame * pixels + pixel, z, mask=active)
             tl.store(surface + frame * pixels + pixel, owner, mask=active)
-            tl.store(normal + frame * 3 * pixels + pixel, nx, mask=active)
-            tl.store(normal + frame * 3 * pixels + pixels + pixel, ny, mask=active)
-            tl.store(normal + frame * 3 * pixels + 2 * pixels + pixel, nz, mask=active)
+            if NORMALS:
+                tl.store(normal + frame * 3 * pixels + pixel, nx, mask=active)
+                tl.store(normal + frame * 3 * pixels + pixels + pixel, ny, mask=active)
+                tl.store(normal + frame * 3 * pixels + 2 * pixels + pixel, nz, mask=active)
         tl.store(target, red, mask=active)
         tl.store(target + pixels, green, mask=active)
         tl.store(target + 2 * pixels, blue, mask=active)

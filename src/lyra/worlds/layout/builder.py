@@ -179,12 +179,17 @@ class Builder:
         own = [max(float(value), 0.02) for value in mean[tile]]
         tint = tuple(min(light * (0.7 * hue[k] / own[k] + 0.3 * hue[1] / own[1]), 5.0) for k in range(3))
         return Material(
-            tile, "leafy", metres * self.uniform(0.8, 1.25), not self.catalogue.seamless[tile], (tint[0], tint[1], tint[2]), 0.5
+            tile,
+            "leafy",
+            metres * self.uniform(0.8, 1.25),
+            not self.catalogue.seamless[tile],
+            (tint[0], tint[1], tint[2]),
+            0.5,
         )
 
     def meadow(self, *categories: str, metres: float) -> Material:
         """Ground whose colour is pulled a little towards earthy tones."""
-        base = self.material(*categories, metres=metres, lightness=(0.07, 0.45), macro=0.8)
+        base = self.material(*categories, metres=metres, lightness=(0.1, 0.45), macro=0.8)
         own = [max(float(value), 0.02) for value in self.catalogue.mean_rgb[base.tile]]
         if own[1] < 1.15 * own[0]:
             return base
@@ -256,7 +261,9 @@ class Builder:
             puffy=puffy,
         )
 
-    def slope(self, centre: Point, half_along: float, half_up: float, facing: float, pitch: float, material: Material) -> None:
+    def slope(
+        self, centre: Point, half_along: float, half_up: float, facing: float, pitch: float, material: Material
+    ) -> None:
         """A roof plane: like `upright`, tilted back by 90° − pitch; ``half_up`` is measured along the slope."""
         self.upright(centre, half_along, half_up, facing, material, lean=math.pi / 2 - pitch)
 
@@ -290,16 +297,26 @@ class Builder:
         around = turns if turns is not None else max(1.0, round(2 * math.pi * radius / material.metres))
         scale = (around, half_height / material.metres, radius / material.metres)
         occluder = ball * (radius * other * half_height) ** (1 / 3) if half_height < 3 * radius else ball * radius * 1.3
-        self._add(CYLINDER, rows, centre, (radius, half_height, other), material, scale=scale, taper=taper, occluder=occluder)
+        self._add(
+            CYLINDER, rows, centre, (radius, half_height, other), material, scale=scale, taper=taper, occluder=occluder
+        )
 
     def ball(
-        self, centre: Point, half: Point, material: Material, yaw: float = 0.0, from_above: bool = False, occluder: float = 1.0
+        self,
+        centre: Point,
+        half: Point,
+        material: Material,
+        yaw: float = 0.0,
+        from_above: bool = False,
+        occluder: float = 1.0,
     ) -> None:
         """An ellipsoid."""
         radius = occluder * (half[0] * half[1] * half[2]) ** (1 / 3)
         self._add(ELLIPSOID, _yaw_rows(yaw), centre, half, material, from_above=from_above, occluder=radius)
 
-    def leaves(self, centre: Point, half: Point, material: Material, mask: int, repeat: float, yaw: float = 0.0) -> None:
+    def leaves(
+        self, centre: Point, half: Point, material: Material, mask: int, repeat: float, yaw: float = 0.0
+    ) -> None:
         """An ellipsoid shell full of gaps."""
         self._add(
             LEAVES, _yaw_rows(yaw), centre, half, material, mask=mask, mask_repeat=(repeat, repeat), puffy=True,

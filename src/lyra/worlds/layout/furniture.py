@@ -107,7 +107,13 @@ def shelf(build: Builder, x: float, z: float, yaw: float, wood: Material) -> Non
             tall = build.uniform(0.6, 0.85) * (height / levels) / 2
             wide = build.uniform(0.45, 0.95) * half
             px, pz = _place(x, z, yaw, build.uniform(-1, 1) * (half - wide) * 0.9, -0.03)
-            build.box((px, y + 0.012 + tall, pz), (wide, tall, depth * 0.75), build.material("photo", "fabric", metres=0.7), yaw, ball=0.0)
+            build.box(
+                (px, y + 0.012 + tall, pz),
+                (wide, tall, depth * 0.75),
+                build.material("photo", "fabric", metres=0.7),
+                yaw,
+                ball=0.0,
+            )
     build.end_object()
 
 
@@ -139,7 +145,7 @@ def wall_picture(build: Builder, x: float, height: float, z: float, facing: floa
 
 def vase(build: Builder, x: float, z: float, base: float) -> None:
     """A vase, standing on ``base``, sometimes with flowers."""
-    tall = build.uniform(0.09, 0.16)
+    tall = build.uniform(0.07, 0.12)
     clay = build.material("wall", "marble", "stone", "tile", metres=0.5, gloss=0.25)
     build.ball((x, base + 0.8 * tall, z), (0.55 * tall, 0.8 * tall, 0.55 * tall), clay)
     build.cylinder((x, base + 1.65 * tall, z), 0.22 * tall, 0.25 * tall, clay, taper=-0.4, ball=0.0)
@@ -148,13 +154,28 @@ def vase(build: Builder, x: float, z: float, base: float) -> None:
         for _ in range(3):
             size = build.uniform(0.4, 0.65) * tall
             dx, dz = build.uniform(-0.5, 0.5) * tall, build.uniform(-0.5, 0.5) * tall
-            build.leaves((x + dx, base + build.uniform(2.3, 3.1) * tall, z + dz), (size, size, size), leaves, build.mask("leaves"), 0.7)
+            build.leaves(
+                (x + dx, base + build.uniform(2.3, 3.1) * tall, z + dz),
+                (size, size, size),
+                leaves,
+                build.mask("leaves"),
+                0.7,
+            )
 
 
 def car(build: Builder, x: float, z: float, yaw: float) -> None:
     """A parked car: body, cabin, glass band and wheels."""
     build.new_object("a parked car")
-    hue = build.random.choice(((0.5, 0.05, 0.05), (0.08, 0.12, 0.3), (0.6, 0.6, 0.6), (0.05, 0.05, 0.06), (0.75, 0.72, 0.66), (0.1, 0.25, 0.2)))
+    hue = build.random.choice(
+        (
+            (0.5, 0.05, 0.05),
+            (0.08, 0.12, 0.3),
+            (0.6, 0.6, 0.6),
+            (0.05, 0.05, 0.06),
+            (0.75, 0.72, 0.66),
+            (0.1, 0.25, 0.2),
+        )
+    )
     paint = Material(build.random.choice(build.tiles("metal", "wall")), "metal", 3.0, True, (1.0, 1.0, 1.0), 0.0, 0.35)
     mean = build.catalogue.mean_rgb[paint.tile]
     paint = paint.tinted(tuple(hue[k] / max(float(mean[k]), 0.05) for k in range(3)))  # type: ignore[arg-type]
@@ -177,7 +198,12 @@ def lamp_post(build: Builder, x: float, z: float, toward: float) -> None:
     height = build.uniform(3.6, 5.0)
     build.cylinder((x, height / 2, z), 0.07, height / 2, metal, taper=0.4)
     build.box((x + 0.35 * toward, height, z), (0.42, 0.03, 0.03), metal, ball=0.0)
-    build.ball((x + 0.7 * toward, height - 0.08, z), (0.16, 0.1, 0.12), build.material("wall", metres=0.6, lightness=(0.5, 0.7)), occluder=0.0)
+    build.ball(
+        (x + 0.7 * toward, height - 0.08, z),
+        (0.16, 0.1, 0.12),
+        build.material("wall", metres=0.6, lightness=(0.5, 0.7)),
+        occluder=0.0,
+    )
     build.end_object()
 
 

@@ -11,7 +11,8 @@ _BIOMES = (
     (("grass",), ("rock", "cliff"), True, "a green meadow"),
     (("grass", "ground"), ("rock", "cliff"), True, "grassland"),
     (("forest",), ("rock", "cliff"), True, "a clearing at the edge of a forest"),
-    (("ground", "rock"), ("cliff", "rock"), False, "stony ground"),
+    (("grass",), ("cliff", "rock"), True, "green hills"),
+    (("ground",), ("cliff", "rock"), False, "stony ground"),
     (("sand",), ("cliff", "rock"), False, "a sandy desert"),
     (("snow",), ("cliff", "rock"), False, "snowy country"),
 )
@@ -29,12 +30,23 @@ def landscape(build: Builder) -> Stage:
     if build.chance(0.3):
         water = build.material("water", metres=4.0, lightness=(0.03, 0.08), gloss=0.4, macro=0.4)
         build.cylinder(
-            (build.uniform(-8, 8), 0.012, build.uniform(12, 24)), build.uniform(5, 11), 0.01, water, radius_z=build.uniform(3, 6), ball=0.0
+            (build.uniform(-8, 8), 0.012, build.uniform(12, 24)),
+            build.uniform(5, 11),
+            0.01,
+            water,
+            radius_z=build.uniform(3, 6),
+            ball=0.0,
         )
         build.words.append("a pond")
     if build.chance(0.35):
         path = build.material("ground", "sand", "road", "paving", metres=2.2, lightness=(0.1, 0.4), macro=0.5)
-        build.box((build.uniform(-3, 3), 0.008, 20), (build.uniform(0.6, 1.4), 0.008, 26), path, build.uniform(-0.25, 0.25), ball=0.0)
+        build.box(
+            (build.uniform(-3, 3), 0.008, 20),
+            (build.uniform(0.6, 1.4), 0.008, 26),
+            path,
+            build.uniform(-0.25, 0.25),
+            ball=0.0,
+        )
         build.words.append("a path")
     if build.chance(0.3):
         _cottage(build)
@@ -55,10 +67,9 @@ def landscape(build: Builder) -> Stage:
         build.new_object("rocks")
         for part in range(2):
             s = size * (1.0 if part == 0 else 0.6)
-            build.ball(
-                (x + part * size * 0.9, s * 0.3, z + build.uniform(-0.5, 0.5) * size), (s, s * build.uniform(0.5, 0.9), s * build.uniform(0.7, 1.2)),
-                rock, build.uniform(0, 3),
-            )  # fmt: skip
+            centre = (x + part * size * 0.9, s * 0.3, z + build.uniform(-0.5, 0.5) * size)
+            half = (s, s * build.uniform(0.5, 0.9), s * build.uniform(0.7, 1.2))
+            build.ball(centre, half, rock, build.uniform(0, 3))
         build.end_object()
     if green:
         for _ in range(build.random.randrange(2, 5)):
@@ -84,7 +95,7 @@ def landscape(build: Builder) -> Stage:
         pitch=build.uniform(-0.02, 0.14),
         fov=(42.0, 80.0),
         haze=build.random.choice((0.0015, 0.003, 0.006, 0.012)) * build.uniform(0.6, 1.3),
-        mover=(0.0, build.uniform(0.3, 1.2), build.uniform(7, 12)),
+        mover=(0.0, build.uniform(0.5, 2.0) if build.chance(0.25) else 0.0, build.uniform(7, 12)),
         mover_reach=2.5,
         mover_size=0.35,
     )
@@ -110,14 +121,22 @@ def _ridges(build: Builder, rock: Material, slope: Material) -> None:
         z = 140 + 70 * layer
         material = (rock, slope, rock)[layer]
         far = Material(material.tile, material.word, 22.0, True, material.tint, 0.8)
+        half = height * (1 + 0.7 * layer) * 0.5
+        centre = (build.uniform(-30, 30), half - 2, z)
+        repeat = (build.random.choice((1.0, 2.0)), 1.0)
         build.upright(
-            (build.uniform(-30, 30), height * (1 + 0.7 * layer) * 0.5 - 2, z), 260 + 120 * layer, height * (1 + 0.7 * layer) * 0.5, math.pi, far,
-            mask=build.mask("ridge"), mask_repeat=(build.random.choice((1.0, 2.0)), 1.0), lean=0.5,
-        )  # fmt: skip
+            centre, 260 + 120 * layer, half, math.pi, far, mask=build.mask("ridge"), mask_repeat=repeat, lean=0.5
+        )
     if build.chance(0.6):
         wood = build.leaf(6.0)
         build.upright(
-            (0, 2.5, build.uniform(70, 110)), 150, build.uniform(4, 8), math.pi, wood, mask=build.mask("treeline"), mask_repeat=(5.0, 1.0)
+            (0, 2.5, build.uniform(70, 110)),
+            150,
+            build.uniform(4, 8),
+            math.pi,
+            wood,
+            mask=build.mask("treeline"),
+            mask_repeat=(5.0, 1.0),
         )
 
 
@@ -135,7 +154,14 @@ def _cottage(build: Builder) -> None:
         facing = yaw + flip
         s, c = math.sin(facing), math.cos(facing)
         reach = (depth + 0.3) / 2
-        build.slope((x + s * reach, height + along * math.sin(pitch) - 0.2, z + c * reach), half + 0.25, along, facing, pitch, roof)
+        build.slope(
+            (x + s * reach, height + along * math.sin(pitch) - 0.2, z + c * reach),
+            half + 0.25,
+            along,
+            facing,
+            pitch,
+            roof,
+        )
     s, c = math.sin(yaw + math.pi), math.cos(yaw + math.pi)
     glass = build.material("metal", "stone", metres=2.0, lightness=(0.015, 0.04), gloss=0.4)
     style = build.random.randrange(4)
@@ -144,6 +170,12 @@ def _cottage(build: Builder) -> None:
         (build.catalogue.mask_kinds["frame"][style], 0.04, build.material("wood", metres=0.8, lightness=(0.3, 0.7))),
     ):
         build.upright(
-            (x + s * (depth + gap), height / 2, z + c * (depth + gap)), half, height / 2, yaw + math.pi, material, mask=mask, mask_repeat=(3.0, 1.0)
+            (x + s * (depth + gap), height / 2, z + c * (depth + gap)),
+            half,
+            height / 2,
+            yaw + math.pi,
+            material,
+            mask=mask,
+            mask_repeat=(3.0, 1.0),
         )
     build.end_object()

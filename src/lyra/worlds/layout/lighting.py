@@ -51,18 +51,26 @@ def choose_light(build: Builder, stage: Stage) -> tuple[np.ndarray, str]:
         return light, measured.time_of_day if build.chance(0.5) else ""
 
     elevation = min(max(measured.sun_elevation, math.radians(16)), math.radians(68))
-    azimuth = build.random.choice(stage.sun_turn) + build.uniform(-0.3, 0.3) if stage.sun_turn else build.uniform(-math.pi, math.pi)
-    light[KEY] = (math.sin(azimuth) * math.cos(elevation), -math.sin(elevation), math.cos(azimuth) * math.cos(elevation))
+    azimuth = (
+        build.random.choice(stage.sun_turn) + build.uniform(-0.3, 0.3)
+        if stage.sun_turn
+        else build.uniform(-math.pi, math.pi)
+    )
+    light[KEY] = (
+        math.sin(azimuth) * math.cos(elevation),
+        -math.sin(elevation),
+        math.cos(azimuth) * math.cos(elevation),
+    )
     light[SKY_YAW] = measured.sun_azimuth - azimuth
     share = min(max(1.6 * measured.sun_share, 0.12), 0.72)
-    level = 0.4 if night else 1.0
+    level = 0.5 if night else 1.0
     if night:
         light[SKY_GAIN] = gain = 0.3 * gain
         light[HAZE_RGB] *= 0.3
     light[KEY_RGB] = sun * (2.1 * share * level)
-    light[UP_RGB] = up * (1.15 * (1 - share) + 0.12) * level
-    light[DOWN_RGB] = (0.5 * down + 0.5) * np.array((0.95, 1.0, 0.9), np.float32) * (0.42 * (1 - 0.4 * share)) * level
-    light[EXPOSURE] = build.uniform(0.85, 1.3)
+    light[UP_RGB] = up * (1.05 * (1 - share) + 0.24) * level
+    light[DOWN_RGB] = (0.5 * down + 0.5) * np.array((0.95, 1.0, 0.9), np.float32) * (0.46 * (1 - 0.3 * share)) * level
+    light[EXPOSURE] = build.uniform(0.95, 1.4)
     fill = np.array((-math.sin(azimuth), -0.5, -math.cos(azimuth)), np.float32)
     light[FILL] = fill / np.linalg.norm(fill)
     light[FILL_STRENGTH] = 0.15

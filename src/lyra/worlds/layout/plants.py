@@ -5,7 +5,9 @@ import math
 from lyra.worlds.layout.builder import Builder, Material, Point
 
 
-def tree(build: Builder, x: float, z: float, height: float, leaves: Material, bark: Material, base: float = 0.0) -> None:
+def tree(
+    build: Builder, x: float, z: float, height: float, leaves: Material, bark: Material, base: float = 0.0
+) -> None:
     """A trunk under clumps of leaves, each an airy shell, around a dark core."""
     build.new_object("trees")
     trunk = height * build.uniform(0.28, 0.4)
@@ -30,11 +32,15 @@ def tree(build: Builder, x: float, z: float, height: float, leaves: Material, ba
     half = (0.62 * spread, 0.4 * crown, 0.62 * spread)
     build.leaves((x, middle + 0.18 * crown, z), half, leaves, build.mask("leaves"), repeat, build.uniform(0, 3))
     core = 0.55
-    build.ball((x, middle, z), (spread * core, 0.36 * crown, spread * core), leaves.tinted(_darker(leaves)), occluder=0.0)
+    build.ball(
+        (x, middle, z), (spread * core, 0.36 * crown, spread * core), leaves.tinted(_darker(leaves)), occluder=0.0
+    )
     build.end_object()
 
 
-def conifer(build: Builder, x: float, z: float, height: float, leaves: Material, bark: Material, base: float = 0.0) -> None:
+def conifer(
+    build: Builder, x: float, z: float, height: float, leaves: Material, bark: Material, base: float = 0.0
+) -> None:
     """Crossed conifer silhouettes on a trunk."""
     build.new_object("conifers")
     build.cylinder((x, base + 0.2 * height, z), 0.02 * height, 0.2 * height + 0.1, bark, taper=0.3)
@@ -90,6 +96,7 @@ def leaf_material(build: Builder, metres: float = 1.6) -> Material:
 
 
 def bark_material(build: Builder) -> Material:
+    """Bark for trunks."""
     return build.material("bark", metres=0.9, lightness=(0.05, 0.25))
 
 

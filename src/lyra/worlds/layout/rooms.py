@@ -27,7 +27,11 @@ def room(build: Builder) -> Stage:
         wall, adjective = build.material("stone", "marble", metres=1.8, lightness=(0.15, 0.6)), "stone"
     floor_kind = build.random.choice((("wood",), ("wood",), ("tile", "marble"), ("fabric",), ("stone", "paving")))
     floor = build.material(*floor_kind, metres=1.3, lightness=(0.08, 0.45), macro=0.2, gloss=0.06)
-    top = build.material("wood", metres=1.5, lightness=(0.1, 0.5)) if build.chance(0.12) else build.material("plaster", metres=2.5, lightness=(0.55, 0.75))
+    top = (
+        build.material("wood", metres=1.5, lightness=(0.1, 0.5))
+        if build.chance(0.12)
+        else build.material("plaster", metres=2.5, lightness=(0.55, 0.75))
+    )
     middle, half_z = (near + depth) / 2, (depth - near) / 2
     build.floor(0, middle, half_x, half_z, floor)
     build.ceiling(0, middle, half_x, half_z, top, height)
@@ -36,7 +40,17 @@ def room(build: Builder) -> Stage:
     mural = build.picture() if build.chance(0.12) else None
     for name in ("left", "right", "far"):
         material = accent if name == "far" else wall
-        _wall(build, name, half_x, near, depth, height, material, name == window_wall, mural if name != window_wall else None)
+        _wall(
+            build,
+            name,
+            half_x,
+            near,
+            depth,
+            height,
+            material,
+            name == window_wall,
+            mural if name != window_wall else None,
+        )
         if name == window_wall:
             mural = mural if name != "far" else None
     build.upright((0, height / 2, near), half_x, height / 2, 0.0, wall, one_sided=True)
@@ -67,7 +81,7 @@ def room(build: Builder) -> Stage:
         lamp=lamp,
         window=toward,
         room=(-half_x, half_x, 0.0, height, near, depth),
-        mover=(0.2 * half_x, build.uniform(0.3, 1.6), 0.6 * depth),
+        mover=(0.2 * half_x, build.uniform(0.3, 1.6) if build.chance(0.4) else 0.0, 0.6 * depth),
         mover_reach=0.5 * half_x,
         mover_size=0.14,
     )
@@ -87,7 +101,11 @@ def _wall(
     """One wall; with a window it is a silhouette with a hole and a frame in front."""
     facing = _FACING[name]
     half = half_x if name == "far" else (depth - near) / 2
-    centre = (0.0, height / 2, depth) if name == "far" else (half_x if name == "right" else -half_x, height / 2, (near + depth) / 2)
+    centre = (
+        (0.0, height / 2, depth)
+        if name == "far"
+        else (half_x if name == "right" else -half_x, height / 2, (near + depth) / 2)
+    )
     if not has_window:
         if mural is not None:
             build.upright(centre, half, height / 2, facing, mural, stretch=True, one_sided=True)
@@ -97,7 +115,14 @@ def _wall(
     repeat = max(1.0, round(2 * half / build.uniform(2.4, 3.6)))
     kind = 0 if build.chance(0.5) else 1
     build.upright(
-        centre, half, height / 2, facing, material, one_sided=True, mask=build.catalogue.mask_kinds["hole"][kind], mask_repeat=(repeat, 1.0)
+        centre,
+        half,
+        height / 2,
+        facing,
+        material,
+        one_sided=True,
+        mask=build.catalogue.mask_kinds["hole"][kind],
+        mask_repeat=(repeat, 1.0),
     )
     frame = build.material("wood", "wall", metres=0.8, lightness=(0.3, 0.75))
     inward = (-math.sin(facing) * -0.02, -math.cos(facing) * -0.02)
@@ -127,7 +152,9 @@ def _outside(build: Builder, depth: float) -> None:
         x, z = (side * 24.0, depth / 2) if side else (0.0, depth + 24.0)
         facing = -side * math.pi / 2 if side else math.pi
         leaves = build.leaf(3.0)
-        build.upright((x, 2.0, z), 40, build.uniform(4, 7), facing, leaves, mask=build.mask("treeline"), mask_repeat=(2.0, 1.0))
+        build.upright(
+            (x, 2.0, z), 40, build.uniform(4, 7), facing, leaves, mask=build.mask("treeline"), mask_repeat=(2.0, 1.0)
+        )
 
 
 def _furnish(
@@ -175,7 +202,9 @@ def _furnish(
             build.box((x, 1.02, depth - 0.01), (0.47, 1.02, 0.02), door.tinted((1.1, 1.1, 1.1)), stretch=True, ball=0.0)
             build.end_object()
         else:
-            furniture.wall_picture(build, build.uniform(-0.5, 0.5) * half_x, min(1.65, height - 0.9), depth, math.pi, 0.9)
+            furniture.wall_picture(
+                build, build.uniform(-0.5, 0.5) * half_x, min(1.65, height - 0.9), depth, math.pi, 0.9
+            )
     centre = build.random.random()
     x, z = build.uniform(-0.3, 0.3) * half_x, build.uniform(0.55, 0.72) * depth
     if centre < 0.5:

@@ -92,7 +92,9 @@ def _add_mover(build: Builder, stage: Stage) -> bool:
         build.ball((x, max(height, size), z), (size, size, size), skin)
     else:
         word = "box"
-        build.box((x, max(height, size), z), (size, size, size), build.picture() if build.chance(0.4) else skin, stretch=True)
+        build.box(
+            (x, max(height, size), z), (size, size, size), build.picture() if build.chance(0.4) else skin, stretch=True
+        )
     if build.chance(0.4):
         build.ball((x + 1.6 * size, max(height, size) + 0.3 * size, z), (0.5 * size,) * 3, skin)
     build.end_object()
@@ -116,4 +118,3 @@ def _caption(build: Builder, stage: Stage, time_of_day: str, moving: bool) -> st
     if things:
         text += " with " + (", ".join(things[:-1]) + " and " + things[-1] if len(things) > 1 else things[0])
     return f"{text}, {time_of_day}" if time_of_day else text
-

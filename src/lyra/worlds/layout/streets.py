@@ -30,7 +30,15 @@ def street(build: Builder) -> Stage:
             z += length + (build.uniform(1.5, 4.0) if build.chance(0.2) else 0.0)
     if build.chance(0.65):
         end = build.material("brick", "plaster", metres=2.5, lightness=(0.12, 0.5))
-        _facade(build, (build.uniform(-2, 2), 0, build.uniform(44, 60)), math.pi, road_half + walk + 3, build.uniform(6, 12), 5.0, end)
+        _facade(
+            build,
+            (build.uniform(-2, 2), 0, build.uniform(44, 60)),
+            math.pi,
+            road_half + walk + 3,
+            build.uniform(6, 12),
+            5.0,
+            end,
+        )
     leaves, bark = leaf_material(build), bark_material(build)
     trees = build.chance(0.6)
     for side in (-1, 1):
@@ -43,7 +51,13 @@ def street(build: Builder) -> Stage:
         if build.chance(0.6) and not old_town:
             furniture.car(build, side * (road_half - 1.0), build.uniform(8, 15), 0.0 if side > 0 else math.pi)
         if build.chance(0.35):
-            furniture.bench(build, side * (road_half + walk - 0.4), build.uniform(5, 10), -side * math.pi / 2, build.material("wood", metres=0.8))
+            furniture.bench(
+                build,
+                side * (road_half + walk - 0.4),
+                build.uniform(5, 10),
+                -side * math.pi / 2,
+                build.material("wood", metres=0.8),
+            )
         if build.chance(0.5):
             potted_plant(build, side * (road_half + walk - 0.4), build.uniform(4, 9), build.uniform(0.8, 1.3), 0.12)
     eye_x = build.uniform(-0.7, 0.7) * road_half
@@ -78,7 +92,13 @@ def house(build: Builder, side: int, front: float, z: float, half: float, old_to
 
 
 def _facade(
-    build: Builder, base: tuple[float, float, float], facing: float, half: float, height: float, depth: float, wall: Material
+    build: Builder,
+    base: tuple[float, float, float],
+    facing: float,
+    half: float,
+    height: float,
+    depth: float,
+    wall: Material,
 ) -> None:
     """A house block with rows of windows, a door and a cornice."""
     s, c = math.sin(facing), math.cos(facing)
@@ -98,9 +118,25 @@ def _facade(
     frame = build.material("wood", "plaster", metres=1.0, lightness=(0.25, 0.75))
     raised = 0.35 if floors > 1 else 0.0
     gx, gz = out(0.015)
-    build.upright((gx, height / 2 + raised / 2, gz), half, height / 2 - raised / 2, facing, glass, mask=panes, mask_repeat=(bays, floors))
+    build.upright(
+        (gx, height / 2 + raised / 2, gz),
+        half,
+        height / 2 - raised / 2,
+        facing,
+        glass,
+        mask=panes,
+        mask_repeat=(bays, floors),
+    )
     fx, fz = out(0.05)
-    build.upright((fx, height / 2 + raised / 2, fz), half, height / 2 - raised / 2, facing, frame, mask=frames, mask_repeat=(bays, floors))
+    build.upright(
+        (fx, height / 2 + raised / 2, fz),
+        half,
+        height / 2 - raised / 2,
+        facing,
+        frame,
+        mask=frames,
+        mask_repeat=(bays, floors),
+    )
     cx, cz = out(0.1)
     if build.chance(0.7):
         cornice = build.material("stone", "wall", metres=1.5, lightness=(0.2, 0.55))
@@ -113,7 +149,9 @@ def _facade(
         door = build.material("door", "wood", metres=1.0, lightness=(0.04, 0.3))
         along = (math.floor(build.uniform(0, bays)) + 0.5) / bays * 2 - 1
         dx, dz = out(0.06)
-        build.box((dx + c * along * half, 1.2, dz - s * along * half), (0.55, 1.2, 0.04), door, facing, stretch=True, ball=0.0)
+        build.box(
+            (dx + c * along * half, 1.2, dz - s * along * half), (0.55, 1.2, 0.04), door, facing, stretch=True, ball=0.0
+        )
     if build.chance(0.5):
         roof = build.material("roof", metres=1.6, lightness=(0.06, 0.3))
         rise, back = build.uniform(0.7, 1.3), build.uniform(1.2, 2.0)
@@ -126,16 +164,18 @@ def _facade(
         along = build.uniform(-0.6, 0.6) * half
         px, pz = out(0.07)
         size = build.uniform(0.5, 1.1)
-        build.upright((px + c * along, 1.3 + size, pz - s * along), size, size * 1.1, facing, build.picture(), stretch=True)
+        build.upright(
+            (px + c * along, 1.3 + size, pz - s * along), size, size * 1.1, facing, build.picture(), stretch=True
+        )
         build.end_object()
 
 
 def courtyard(build: Builder) -> Stage:
     """A paved yard with walls on three sides."""
     half_x, depth, height = build.uniform(4.5, 8.0), build.uniform(9, 16), build.uniform(3.0, 7.0)
-    ground = build.material("paving", "stone", "ground", metres=2.2, lightness=(0.1, 0.4), macro=0.5)
+    ground = build.material("paving", "paving", "ground", "grass", metres=2.2, lightness=(0.13, 0.4), macro=0.5)
     build.floor(0, depth / 2, 60, 60, ground)
-    wall = build.material("brick", "brick", "stone", "plaster", metres=2.2, lightness=(0.12, 0.5), macro=0.4)
+    wall = build.material("brick", "brick", "stone", "plaster", metres=2.2, lightness=(0.18, 0.5), macro=0.4)
     if build.chance(0.5):
         build.box((0, height / 2, depth + 0.4), (half_x + 0.8, height / 2, 0.4), wall, ball=0.0)
         if build.chance(0.5):
@@ -144,7 +184,14 @@ def courtyard(build: Builder) -> Stage:
         elif build.chance(0.5):
             size = build.uniform(0.9, 0.42 * height)
             build.words.append("a mural")
-            build.upright((build.uniform(-0.4, 0.4) * half_x, 0.5 + size, depth - 0.02), size * 1.2, size, math.pi, build.picture(), stretch=True)
+            build.upright(
+                (build.uniform(-0.4, 0.4) * half_x, 0.5 + size, depth - 0.02),
+                size * 1.2,
+                size,
+                math.pi,
+                build.picture(),
+                stretch=True,
+            )
     else:
         _facade(build, (0, 0, depth), math.pi, half_x + 0.8, height + 2, 3.0, wall)
     for side in (-1, 1):
@@ -184,7 +231,14 @@ def courtyard(build: Builder) -> Stage:
         build.ball((0, 1.6, middle_z), (0.35, 0.3, 0.35), stone)
         build.end_object()
     elif middle < 0.75:
-        tree(build, build.uniform(-1.5, 1.5), middle_z, build.uniform(4.0, 6.5), leaf_material(build), bark_material(build))
+        tree(
+            build,
+            build.uniform(-1.5, 1.5),
+            middle_z,
+            build.uniform(4.0, 6.5),
+            leaf_material(build),
+            bark_material(build),
+        )
     for _ in range(build.random.randrange(2, 6)):
         side = build.random.choice((-1, 1))
         x, z = side * build.uniform(0.55, 0.85) * half_x, build.uniform(0.35, 0.9) * depth

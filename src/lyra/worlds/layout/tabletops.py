@@ -15,17 +15,32 @@ def tabletop(build: Builder) -> Stage:
     build.box((0, top - 0.02, 0), (half_x, 0.02, half_z), wood, ball=0.8)
     for right in (-1, 1):
         for forward in (-1, 1):
-            build.box((right * (half_x - 0.08), (top - 0.04) / 2, forward * (half_z - 0.08)), (0.035, (top - 0.04) / 2, 0.035), wood, ball=0.0)
+            build.box(
+                (right * (half_x - 0.08), (top - 0.04) / 2, forward * (half_z - 0.08)),
+                (0.035, (top - 0.04) / 2, 0.035),
+                wood,
+                ball=0.0,
+            )
     if build.chance(0.35):
         cloth = build.material("fabric", metres=0.35, lightness=(0.1, 0.6))
         build.new_object("a cloth")
-        build.box((build.uniform(-0.1, 0.1), top + 0.003, build.uniform(-0.1, 0.05)), (0.42 * half_x, 0.003, 0.7 * half_z), cloth, build.uniform(-0.3, 0.3), ball=0.0)
+        build.box(
+            (build.uniform(-0.1, 0.1), top + 0.003, build.uniform(-0.1, 0.05)),
+            (0.42 * half_x, 0.003, 0.7 * half_z),
+            cloth,
+            build.uniform(-0.3, 0.3),
+            ball=0.0,
+        )
         build.end_object()
     back = build.uniform(0.9, 2.4) + half_z
     wide = 3.2
     floor = build.material("wood", "tile", "fabric", "stone", metres=1.3, lightness=(0.08, 0.4))
     build.floor(0, 0, wide, back + 0.01, floor)
-    wall = build.paint() if build.chance(0.6) else build.material("brick", "wood", "wall", metres=1.6, lightness=(0.12, 0.6))
+    wall = (
+        build.paint()
+        if build.chance(0.6)
+        else build.material("brick", "wood", "wall", metres=1.6, lightness=(0.12, 0.6))
+    )
     build.upright((0, 1.4, back), wide, 1.4, math.pi, wall, one_sided=True)
     for side in (-1, 1):
         build.upright((side * wide, 1.4, 0), back, 1.4, -side * math.pi / 2, wall, one_sided=True)
@@ -47,7 +62,7 @@ def tabletop(build: Builder) -> Stage:
     yaw = build.uniform(-0.45, 0.45)
     reach = distance * math.cos(pitch)
     eye = (aim_x - reach * math.sin(yaw), top + 0.06 + distance * math.sin(pitch), aim_z - reach * math.cos(yaw))
-    side = build.random.choice((-1.0, 1.0))
+    lamp_side = build.random.choice((-1.0, 1.0))
     return Stage(
         kind="tabletop",
         place=f"a {wood.word} table top",
@@ -56,8 +71,8 @@ def tabletop(build: Builder) -> Stage:
         pitch=pitch,
         fov=(42.0, 66.0),
         indoor=True,
-        lamp=(side * build.uniform(0.5, 1.6), build.uniform(1.7, 2.5), build.uniform(-0.9, 0.5)),
-        window=(-side, -0.5, -0.4),
+        lamp=(lamp_side * build.uniform(0.5, 1.6), build.uniform(1.7, 2.5), build.uniform(-0.9, 0.5)),
+        window=(-lamp_side, -0.5, -0.4),
         room=(-wide, wide, 0.0, 2.8, -back, back),
         mover=(aim_x, top + 0.04, aim_z + 0.12),
         mover_reach=0.15,
@@ -87,27 +102,44 @@ def _thing(build: Builder, x: float, z: float, top: float) -> None:
         for _ in range(build.random.randrange(1, 5)):
             thick = build.uniform(0.01, 0.025)
             cover = build.picture() if build.chance(0.6) else build.material("fabric", "paper", "wood", metres=0.3)
-            build.box((x, height + thick, z), (build.uniform(0.07, 0.1), thick, build.uniform(0.1, 0.13)), cover, yaw + build.uniform(-0.25, 0.25), stretch=True)
+            build.box(
+                (x, height + thick, z),
+                (build.uniform(0.07, 0.1), thick, build.uniform(0.1, 0.13)),
+                cover,
+                yaw + build.uniform(-0.25, 0.25),
+                stretch=True,
+            )
             height += 2 * thick
     elif what < 0.36:
         build.new_object("a mug")
-        clay = build.material("wall", "marble", "tile", "stone", metres=0.3, lightness=(0.08, 0.6), gloss=0.3)
+        clay = build.material("plaster", "marble", "tile", metres=0.3, lightness=(0.08, 0.6), gloss=0.3)
         tall = build.uniform(0.04, 0.055)
         build.cylinder((x, top + tall, z), 0.04, tall, clay, taper=-0.1)
-        build.cylinder((x, top + 2 * tall + 0.001, z), 0.037, 0.0015, build.material("ground", "wood", metres=0.2, lightness=(0.02, 0.06), gloss=0.3), ball=0.0)
+        build.cylinder(
+            (x, top + 2 * tall + 0.001, z),
+            0.037,
+            0.0015,
+            build.material("ground", "wood", metres=0.2, lightness=(0.02, 0.06), gloss=0.3),
+            ball=0.0,
+        )
     elif what < 0.52:
         build.new_object("fruit")
-        skin = build.material("other", "fabric", "wall", metres=0.15, lightness=(0.15, 0.5), gloss=0.15)
+        skin = build.material("other", "plaster", "plaster", metres=0.3, lightness=(0.15, 0.5), gloss=0.15)
         hue = build.random.choice(((1.0, 0.45, 0.08), (0.85, 0.1, 0.06), (0.45, 0.7, 0.1), (0.95, 0.8, 0.15)))
         mean = build.catalogue.mean_rgb[skin.tile]
         skin = skin.tinted(tuple(0.55 * hue[k] / max(float(mean[k]), 0.12) for k in range(3)))  # type: ignore[arg-type]
         for number in range(build.random.randrange(1, 4)):
             size = build.uniform(0.032, 0.045)
             turn = yaw + 2.1 * number
-            build.ball((x + 0.05 * math.sin(turn), top + 0.95 * size, z + 0.05 * math.cos(turn)), (size, 0.95 * size, size), skin, turn)
+            build.ball(
+                (x + 0.05 * math.sin(turn), top + 0.95 * size, z + 0.05 * math.cos(turn)),
+                (size, 0.95 * size, size),
+                skin,
+                turn,
+            )
     elif what < 0.64:
         build.new_object("a bottle")
-        glass = build.material("metal", "wall", "water", metres=0.4, lightness=(0.03, 0.2), gloss=0.7)
+        glass = build.material("plaster", "marble", "water", metres=0.6, lightness=(0.03, 0.2), gloss=0.7)
         hue = build.random.choice(((0.2, 0.5, 0.25), (0.5, 0.3, 0.1), (0.5, 0.6, 0.7), (0.3, 0.35, 0.5)))
         glass = glass.tinted((hue[0] * glass.tint[0], hue[1] * glass.tint[1], hue[2] * glass.tint[2]))
         build.cylinder((x, top + 0.08, z), 0.036, 0.08, glass)
@@ -118,13 +150,15 @@ def _thing(build: Builder, x: float, z: float, top: float) -> None:
         furniture.vase(build, x, z, top)
     elif what < 0.88:
         build.new_object("boxes")
+        height = top
         for level in range(build.random.randrange(1, 3)):
             size = build.uniform(0.035, 0.06) * (1 - 0.25 * level)
-            skin = build.picture() if build.chance(0.5) else build.material("paper", "wood", "fabric", "metal", metres=0.25)
-            build.box((x, top + size + 0.1 * level, z), (size, size if not level else size * 0.8, size), skin, yaw + level, stretch=True)
-            top = top - 0.1 * level + 2 * size - 0.0 if level == 0 else top
-            if level == 0:
-                top -= 0.1
+            if build.chance(0.5):
+                skin = build.picture()
+            else:
+                skin = build.material("paper", "wood", "fabric", "metal", metres=0.25)
+            build.box((x, height + size, z), (size, size, size), skin, yaw + level, stretch=True)
+            height += 2 * size
     elif what < 0.95:
         build.new_object("a picture frame")
         frame: Material = build.material("wood", "metal", metres=0.4)
