@@ -23,7 +23,6 @@ from lyra.io.contact_sheet import contact_sheet
 from lyra.io.depth_file import read_depth
 from lyra.io.images import Photo, fit_photo, nano_grid, read_photo
 from lyra.io.scene_folder import CAMERAS_FILE, SceneFolder, cameras_to_json, save_scene, write_run
-from lyra.io.video import write_video
 from lyra.models.decoder import GaussianDecoder
 from lyra.models.depth import DepthNet
 from lyra.models.teacher import Teacher
@@ -286,6 +285,8 @@ def write_result(result: Result, out: Path, overwrite: bool = False, progress: P
     Raises:
         InputError: ``out`` exists and may not be replaced.
     """
+    from lyra.io.video import write_video  # evaluation runs without a video library
+
     clock = _Clock(progress or (lambda report: None), result.latents.z.device)
     with SceneFolder(out, overwrite=overwrite) as folder:
         with clock.stage("write"):

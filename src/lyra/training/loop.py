@@ -72,6 +72,8 @@ def run_loop(task: Task, options: TrainOptions, notify: Callable[[str], None] = 
         average.update(task.network, step)
         if step % options.log_every == 0:
             log.numbers(step, progress, time.perf_counter() - began, {"loss": loss, "gradient": norm, **numbers})
+        if step == 0 and not options.resume:
+            began = time.perf_counter()  # compiling and tuning happen in the first step and cost no training time
         step += 1
         if step % options.image_every == 0:
             log.pictures(step, task)
@@ -80,8 +82,10 @@ def run_loop(task: Task, options: TrainOptions, notify: Callable[[str], None] = 
     save()
     average.swap(task.network)
     task.network.eval()
-    log.pictures(step, task)
-    scores = task.scores()
+    scores: dict[str, float] = {}
+    if options.score:
+        log.pictures(step, task)
+        scores = task.scores()
     seconds = time.perf_counter() - began
     recipe = {"options": options.as_record(), "steps": step, "seconds": round(seconds, 1)}
     notify(f"{options.task}: {step} steps in {seconds:.0f} s, {json.dumps(scores)}")
@@ -133,7 +137,7 @@ class _Log:
         """One line; tensors are read here, once per line, so the loop itself never waits for the device."""
         if not self.active:
             return
-        record = {key: round(float(value), 5) for key, value in values.items()}
+        record = {k: round(float(v.detach() if isinstance(v, torch.Tensor) else v), 5) for k, v in values.items()}
         rate = (step - self.last[0]) / (elapsed - self.last[1]) if self.last else 0.0
         self.last = (step, elapsed)
         left = elapsed / progress - elapsed if progress > 0 else math.nan

@@ -29,6 +29,7 @@ class TrainOptions:
         init: start from these weights: a model name such as ``teacher/nano``, or a folder.
         models: folder with the embedded layout in which the other networks are looked up first.
         compile: compile the network (pays on a GPU after about a minute).
+        score: judge the network on unseen data at the end and draw a last sheet.
         log_every, image_every, save_every: steps between log lines, picture sheets and checkpoints.
     """
 
@@ -48,6 +49,7 @@ class TrainOptions:
     init: str | None = None
     models: Path | None = None
     compile: bool = False
+    score: bool = True
     log_every: int = 50
     image_every: int = 1000
     save_every: int = 1000

@@ -52,5 +52,4 @@ def train(options: TrainOptions, encoder: Path | None = None, notify: Callable[[
     if device.type == "cuda":
         torch.backends.cuda.matmul.allow_tf32 = True
         torch.backends.cudnn.allow_tf32 = True
-        torch.backends.cudnn.benchmark = True
     return run_loop(make_task(options, device, encoder), options, notify)

@@ -122,8 +122,7 @@ class TokenizerTask:
         return torch.cat([clips[:, -1], self._reconstruct(clips)[:, -1]])
 
     def scores(self) -> dict[str, float]:
-        """PSNR on unseen worlds, photographs and stills; measures and stores the latent statistics first."""
-        self._measure_latents()
+        """PSNR on unseen worlds, photographs and stills."""
         torch.manual_seed(2)
         count = 8 if self.device.type == "cuda" else 1
         clips = self._full_batch("test", count)
@@ -148,7 +147,8 @@ class TokenizerTask:
         self.model.set_latent_statistics(values.mean(dim=1), values.std(dim=1))
 
     def pack(self, folder: Path, recipe: dict[str, Any], scores: dict[str, float]) -> Path:
-        """Store the tokenizer in int8."""
+        """Measure the latent statistics, which belong to the weights, and store the tokenizer in int8."""
+        self._measure_latents()
         return save_model(
             self.model, "tokenizer/nano", self.model.config, storage="int8", recipe=recipe,
             seed=self.options.seed, scores=scores, weights_dir=folder,
