@@ -4,7 +4,7 @@
 # PYTEST_ARGS. pip's own settings (PIP_INDEX_URL, PIP_EXTRA_INDEX_URL, PIP_FIND_LINKS …) are passed through.
 
 VENV ?= .venv
-PHOTO ?= $(firstword $(sort $(wildcard examples/photos/*.jpg)))
+PHOTO ?= examples/photos/drawing_room.jpg
 OUT ?= out/demo
 PYTEST_ARGS ?=
 
@@ -29,7 +29,6 @@ install: $(run_ready)
 	@echo '$(VENV) is ready.'
 
 demo: $(run_ready)
-	@test -n '$(PHOTO)' || { echo 'make demo: no photo in examples/photos; choose one with make demo PHOTO=my.jpg' >&2; exit 1; }
 	$(bin)/lyra generate '$(PHOTO)' -o '$(OUT)' --overwrite
 	@echo
 	@echo 'The demo is done. Look at:'

@@ -8,6 +8,7 @@ import pytest
 import torch
 from torch import nn
 
+from lyra.models.tokenizer.config import NanoTokenizerConfig
 from lyra.structures import Cameras, Conditioning, Frames, Gaussians, Latents, Scene, Views
 
 # Tests are small; more threads than cores only make them wait for each other.
@@ -41,7 +42,11 @@ def quick_networks(monkeypatch: pytest.MonkeyPatch) -> None:
         return Views(frames, torch.ones(size), torch.ones(size, dtype=torch.bool), cameras)
 
     def imagine(caches: tuple[Conditioning, ...], *_: object) -> Latents:
-        return Latents(torch.zeros(len(caches), 32, 3, 32, 56), tuple(c.trajectory for c in caches), "tokenizer/nano")
+        return Latents(
+            torch.zeros(len(caches), NanoTokenizerConfig().latent_channels, 3, 32, 56),
+            tuple(c.trajectory for c in caches),
+            "tokenizer/nano",
+        )
 
     def imagine_frames(self: object, latents: Latents) -> torch.Tensor:
         cameras = latents.trajectories[0].cameras

@@ -191,8 +191,13 @@ class Pipeline:
             InputError: unknown device, or damaged weights.
         """
         target = resolve_device(str(device))
-        depth_net, tokenizer, teacher, decoder = (load_model(name, device=target) for name in MODELS)
-        return Pipeline(depth_net, tokenizer, teacher, decoder)  # type: ignore[arg-type]
+        depth_net, tokenizer, teacher, decoder = MODELS
+        return Pipeline(
+            load_model(depth_net, target, kind=DepthNet),
+            load_model(tokenizer, target, kind=Tokenizer),
+            load_model(teacher, target, kind=Teacher),
+            load_model(decoder, target, kind=GaussianDecoder),
+        )
 
     @property
     def device(self) -> torch.device:

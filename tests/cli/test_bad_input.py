@@ -14,6 +14,7 @@ import pytest
 from PIL import Image
 
 from lyra import pipeline
+from lyra.io import video
 
 Lyra = Callable[..., Any]  # the fixture of conftest.py
 
@@ -267,7 +268,7 @@ def test_disk_full_while_writing(
     def full(path: Path, *_: object) -> None:
         raise OSError(errno.ENOSPC, "No space left on device", str(path))
 
-    monkeypatch.setattr(pipeline, "write_video", full)
+    monkeypatch.setattr(video, "write_video", full)
     outcome = lyra("generate", photo, "-o", tmp_path / "out", "--trajectories", "left")
     assert_refused(outcome, "out", "space", "write elsewhere")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["garden.jpg"]
@@ -329,7 +330,7 @@ def test_ctrl_c_in_any_stage(
     if stage == "load":
         monkeypatch.setattr(pipeline.Pipeline, "load", staticmethod(interrupt))
     else:
-        monkeypatch.setattr(pipeline, stage, interrupt)
+        monkeypatch.setattr(video if stage == "write_video" else pipeline, stage, interrupt)
     outcome = lyra("generate", photo, "-o", tmp_path / "deep" / "out", "--trajectories", "left")
     assert outcome.code == 130
     assert outcome.complaints == ["lyra: interrupted, nothing was written"]

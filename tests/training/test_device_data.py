@@ -6,7 +6,6 @@ import torch
 
 from lyra.training.device_data import PathBank, PhotoTiles, photometric, random_intrinsics
 from lyra.training.losses import gradient_loss, scale_invariant_depth_loss
-from lyra.worlds import load_textures
 
 CPU = torch.device("cpu")
 
@@ -24,9 +23,9 @@ def test_paths_start_at_the_source_and_stay_rigid():
     assert (different[:, 0] - different[:, 1]).norm(dim=-1).min() > 1e-4  # never the same trajectory twice
 
 
-def test_photo_clips_move_smoothly_and_stills_fill_the_frame():
+def test_photo_clips_move_smoothly_and_stills_fill_the_frame(few_textures):
     torch.manual_seed(0)
-    photos = PhotoTiles(load_textures(None, "val", limit=6), CPU)
+    photos = PhotoTiles(few_textures["val"], CPU)
     clips = photos.clips(3, 5, 32, 64)
     assert clips.shape == (3, 5, 3, 32, 64) and clips.min() >= 0 and clips.max() <= 1
     steps = (clips[:, 1:] - clips[:, :-1]).abs().mean(dim=(2, 3, 4))

@@ -9,7 +9,8 @@ from torch import nn
 from lyra.structures import InputError
 from lyra.training.checkpoint import LATEST, load_checkpoint, save_checkpoint
 from lyra.training.ema import WeightAverage
-from lyra.training.loop import NonFiniteLossError, run_loop
+from lyra.training.loop import SLOW_FACTOR, NonFiniteLossError, run_loop
+from lyra.training.loop import _groups as parameter_groups
 from lyra.training.options import TrainOptions
 from lyra.training.task import cosine_rate
 
@@ -18,6 +19,7 @@ class LineTask:
     """Fit y = 3x - 1; batches depend on the step alone."""
 
     learning_rate, weight_decay, ema_decay = 0.05, 0.0, 0.9
+    slow_prefixes: tuple[str, ...] = ()
 
     def __init__(self, poison_at: int | None = None) -> None:
         torch.manual_seed(0)
@@ -106,3 +108,11 @@ def test_a_limit_is_needed(tmp_path):
         TrainOptions("depth", tmp_path)
     with pytest.raises(InputError, match="multiples of 32"):
         TrainOptions("depth", tmp_path, steps=1, height=250)
+
+
+def test_named_parameters_learn_slowly_and_vectors_do_not_decay():
+    task = LineTask()
+    task.weight_decay, task.slow_prefixes = 0.1, ("bias",)
+    rates = {id(p): (g["base_lr"], g["weight_decay"]) for g in parameter_groups(task) for p in g["params"]}
+    assert rates[id(task.network.weight)] == (0.05, 0.1)
+    assert rates[id(task.network.bias)] == (pytest.approx(0.05 * SLOW_FACTOR), 0.0)

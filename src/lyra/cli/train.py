@@ -34,6 +34,10 @@ class Train:
     """Where to compute."""
     batch: Annotated[int | None, arg(metavar="N", help_behavior_hint="")] = None
     """Examples per step; by default the recipe's number."""
+    pool: Annotated[int | None, arg(metavar="N", help_behavior_hint="")] = None
+    """Examples kept ready on the device; by default the recipe's number. Fewer start sooner and need less memory."""
+    workers: int = 0
+    """Processes that make worlds; with 0 the training process makes them itself."""
     height: int = 256
     """Height of the pictures, a multiple of 32."""
     width: int = 448
@@ -72,6 +76,8 @@ class Train:
                 textures=self.textures,
                 device=self.device,
                 batch=self.batch,
+                pool=self.pool,
+                workers=self.workers,
                 height=self.height,
                 width=self.width,
                 init=self.init,

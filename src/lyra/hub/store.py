@@ -8,7 +8,7 @@ import os
 import tempfile
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar, overload
 
 import safetensors
 import safetensors.torch
@@ -25,6 +25,8 @@ WEIGHTS_VARIABLE = "LYRA_WEIGHTS_DIR"
 """Environment variable naming a weights folder to use instead of the embedded one."""
 
 _EMBEDDED = Path(__file__).parent / "weights"
+
+_Model = TypeVar("_Model", bound=nn.Module)
 
 
 def weights_folder(weights_dir: Path | str | None = None) -> Path:
@@ -89,8 +91,28 @@ def save_model(
     return weights
 
 
+@overload
 def load_model(
     name: str | Path, device: torch.device | str = "cpu", weights_dir: Path | str | None = None
+) -> nn.Module: ...
+
+
+@overload
+def load_model(
+    name: str | Path,
+    device: torch.device | str = "cpu",
+    weights_dir: Path | str | None = None,
+    *,
+    kind: type[_Model],
+) -> _Model: ...
+
+
+def load_model(
+    name: str | Path,
+    device: torch.device | str = "cpu",
+    weights_dir: Path | str | None = None,
+    *,
+    kind: type[nn.Module] = nn.Module,
 ) -> nn.Module:
     """Load a model for inference: fp32 weights, ``eval`` mode.
 
@@ -98,14 +120,19 @@ def load_model(
         name: registered name, or the path of a folder with ``model.safetensors`` and ``card.json``.
         device: where the model is put.
         weights_dir: weights folder; default is that of ``LYRA_WEIGHTS_DIR``, else the embedded one.
+        kind: the class that is needed; the name alone says only at run time which one it gives.
 
     Raises:
-        InputError: unknown name, absent or damaged files (wrong checksum), or weights that do not fit the model.
+        InputError: unknown name, absent or damaged files (wrong checksum), a model of another class than ``kind``, or
+            weights that do not fit the model.
     """
     weights, card_path = _find(name, weights_folder(weights_dir))
     card = ModelCard.read(card_path)
     if isinstance(name, str) and name in known_names() and card.name != name:
         raise InputError(f"{card_path}: the card is that of {card.name}, not of {name}; restore the file")
+    found_class = model_class(card.name)
+    if not issubclass(found_class, kind):
+        raise InputError(f"{name} is a {found_class.__name__}; a {kind.__name__} is needed here, name one of those")
     config = config_from_dict(config_class(card.name), card.config, f"{card_path}: config")
     try:
         data = weights.read_bytes()
@@ -122,7 +149,7 @@ def load_model(
     except safetensors.SafetensorError as error:
         raise InputError(f"{weights}: not a safetensors file ({error}); save the model again") from error
     with torch.random.fork_rng(devices=[]):
-        module: nn.Module = model_class(card.name)(config)
+        module: nn.Module = found_class(config)
     module.load_state_dict(unpack(stored, module.state_dict(), str(weights)))
     return module.to(device).eval()
 

@@ -22,6 +22,4 @@ class Rendering:
     alpha: Tensor
 
     def __post_init__(self) -> None:
-        check_shapes(
-            "Rendering", rgb=(self.rgb, "T 3 H W"), depth=(self.depth, "T H W"), alpha=(self.alpha, "T H W")
-        )
+        check_shapes("Rendering", rgb=(self.rgb, "T 3 H W"), depth=(self.depth, "T H W"), alpha=(self.alpha, "T H W"))

@@ -30,6 +30,4 @@ class Scene:
             raise ValueError(f"Scene: {len(self.gaussians)} Gaussian sets for {len(self.times)} times")
 
     def to(self, device: torch.device | str) -> "Scene":
-        return replace(
-            self, gaussians=tuple(g.to(device) for g in self.gaussians), source=self.source.to(device)
-        )
+        return replace(self, gaussians=tuple(g.to(device) for g in self.gaussians), source=self.source.to(device))

@@ -20,7 +20,5 @@ def check_shapes(owner: str, **fields: tuple[Tensor, str]) -> dict[str, int]:
         for axis, size in zip(axes, shape, strict=True):
             expected = int(axis) if axis.isdigit() else sizes.setdefault(axis, size)
             if size != expected:
-                raise ValueError(
-                    f"{owner}.{name}: axis {axis} of [{pattern}] should be {expected}, got {list(shape)}"
-                )
+                raise ValueError(f"{owner}.{name}: axis {axis} of [{pattern}] should be {expected}, got {list(shape)}")
     return sizes

@@ -17,6 +17,7 @@ from lyra.training.options import TrainOptions
 from lyra.training.task import Task, cosine_rate
 
 GRADIENT_LIMIT = 1.0
+SLOW_FACTOR = 0.05
 
 
 class NonFiniteLossError(RuntimeError):
@@ -98,12 +99,20 @@ def task_device(task: Task) -> torch.device:
 
 
 def _groups(task: Task) -> list[dict[str, Any]]:
-    decayed = [p for p in task.network.parameters() if p.requires_grad and p.ndim >= 2]
-    plain = [p for p in task.network.parameters() if p.requires_grad and p.ndim < 2]
-    rates = {"lr": task.learning_rate, "base_lr": task.learning_rate}
+    """Matrices decay, vectors do not; parameters under ``slow_prefixes`` learn at a twentieth of the rate."""
+    groups: dict[tuple[bool, bool], list[torch.nn.Parameter]] = {}
+    for name, parameter in task.network.named_parameters():
+        if parameter.requires_grad:
+            kind = (parameter.ndim >= 2, name.startswith(task.slow_prefixes))
+            groups.setdefault(kind, []).append(parameter)
     return [
-        {"params": decayed, "weight_decay": task.weight_decay, **rates},
-        {"params": plain, "weight_decay": 0.0, **rates},
+        {
+            "params": parameters,
+            "weight_decay": task.weight_decay if matrix else 0.0,
+            "lr": task.learning_rate,
+            "base_lr": task.learning_rate * (SLOW_FACTOR if slow else 1.0),
+        }
+        for (matrix, slow), parameters in groups.items()
     ]
 
 

@@ -14,12 +14,14 @@ class Task(Protocol):
         network: the trained module; the loop may wrap it, and hands the wrapped one back through ``use``.
         learning_rate, weight_decay: of AdamW.
         ema_decay: memory of the weight average.
+        slow_prefixes: beginnings of parameter names that learn at a small fraction of the rate.
     """
 
     network: nn.Module
     learning_rate: float
     weight_decay: float
     ema_decay: float
+    slow_prefixes: tuple[str, ...]
 
     def use(self, network: nn.Module) -> None:
         """Take the (possibly wrapped) network for the following calls of ``loss``."""

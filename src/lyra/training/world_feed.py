@@ -6,13 +6,13 @@ from typing import cast
 import torch
 from torch.utils.data import DataLoader, IterableDataset, get_worker_info
 
-from lyra.worlds import TextureSet, World, WorldBatch, collate, sample_world
+from lyra.worlds import Split, TextureSet, World, WorldBatch, collate, sample_world
 
 
 class _WorldStream(IterableDataset[list[World]]):
     """Lists of ``count`` worlds; worker ``i`` of ``n`` takes every n-th seed from ``first_seed + i`` on."""
 
-    def __init__(self, textures: TextureSet, split: str, count: int, first_seed: int) -> None:
+    def __init__(self, textures: TextureSet, split: Split, count: int, first_seed: int) -> None:
         self.textures, self.split, self.count, self.first_seed = textures, split, count, first_seed
 
     def __iter__(self) -> Iterator[list[World]]:
@@ -34,7 +34,7 @@ class WorldFeed:
     """
 
     def __init__(
-        self, textures: TextureSet, split: str, count: int, first_seed: int, device: torch.device, workers: int
+        self, textures: TextureSet, split: Split, count: int, first_seed: int, device: torch.device, workers: int
     ) -> None:
         stream = _WorldStream(textures, split, count, first_seed)
         loader = DataLoader(stream, batch_size=None, num_workers=workers, prefetch_factor=8 if workers else None)

@@ -4,7 +4,7 @@ from lyra.worlds.film import Clip, SourcePictures, film, film_source, source_int
 from lyra.worlds.layout import KINDS, sample_world
 from lyra.worlds.preview import preview
 from lyra.worlds.store import TextureStore
-from lyra.worlds.textures import Catalogue, TextureSet, find_texture_pack, load_textures
+from lyra.worlds.textures import Catalogue, Split, TextureSet, find_texture_pack, load_textures
 from lyra.worlds.trace import WorldFrames, trace
 from lyra.worlds.world import World, WorldBatch, collate
 
@@ -13,6 +13,7 @@ __all__ = [
     "Catalogue",
     "Clip",
     "SourcePictures",
+    "Split",
     "TextureSet",
     "TextureStore",
     "World",

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from lyra.models.tokenizer import SIGMA_DATA, NanoTokenizer, NanoTokenizerConfig
+from lyra.models.tokenizer import SIGMA_DATA, NanoTokenizer, NanoTokenizerConfig, equalise
 from lyra.structures import InputError
 
 SMALL = NanoTokenizerConfig(latent_channels=6, widths=(16, 24), blocks=(1, 2))
@@ -48,7 +48,7 @@ def test_four_times_in_time() -> None:
 
 def test_default_size() -> None:
     net = NanoTokenizer()
-    assert (net.channels, net.temporal, net.spatial) == (32, 8, 8)
+    assert (net.channels, net.temporal, net.spatial) == (64, 8, 8)
     assert 4.5e6 < sum(parameter.numel() for parameter in net.parameters()) < 5.5e6
 
 
@@ -159,3 +159,20 @@ def test_bad_clips_are_refused(shape: tuple[int, ...]) -> None:
 def test_bad_latents_are_refused() -> None:
     with pytest.raises(InputError, match="latents have shape"):
         awake().decode(torch.zeros(1, 5, 3, 2, 2))
+
+
+def test_equalise_keeps_the_function_and_gives_unit_channels():
+    torch.manual_seed(0)
+    clip = torch.rand(2, 3, 9, 32, 32).cumsum(-1).cumsum(-2)
+    clip = clip / clip.amax()
+    tokenizer = NanoTokenizer().eval()
+    with torch.no_grad():
+        before = tokenizer.decode(tokenizer.encode(clip))
+        equalise(tokenizer, clip)
+        z = tokenizer.encode(clip)
+        assert torch.allclose(tokenizer.decode(z), before, atol=2e-5)
+        loud = z.square().mean(dim=(0, 2, 3, 4)).sqrt()
+        assert ((loud > 0.99) & (loud < 1.01)).sum() >= 3 and loud.max() < 1.01
+        tokenizer.fine_encoder[0].mix.linear.weight[0, 0] = 1.0
+    with pytest.raises(ValueError, match="fresh tokenizer"):
+        equalise(tokenizer, clip)

@@ -157,9 +157,9 @@ def official_dynamic() -> DecoderConfig:
 
 
 def nano() -> DecoderConfig:
-    """The small decoder: 17 frames, 32 latent channels, Gaussians anchored on frames 0, 8 and 16."""
+    """The small decoder: 17 frames, 64 latent channels, Gaussians anchored on frames 0, 8 and 16."""
     return DecoderConfig(
-        latent_channels=32,
+        latent_channels=64,
         width=384,
         depth=6,
         heads=6,

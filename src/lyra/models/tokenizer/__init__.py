@@ -2,6 +2,7 @@
 
 from lyra.models.tokenizer.config import CosmosTokenizerConfig, NanoTokenizerConfig
 from lyra.models.tokenizer.cosmos import CosmosTokenizer
+from lyra.models.tokenizer.equalise import equalise
 from lyra.models.tokenizer.interface import SIGMA_DATA, Tokenizer
 from lyra.models.tokenizer.nano import NanoTokenizer
 
@@ -12,4 +13,5 @@ __all__ = [
     "NanoTokenizer",
     "NanoTokenizerConfig",
     "Tokenizer",
+    "equalise",
 ]

@@ -15,7 +15,7 @@ class NanoTokenizerConfig:
         temporal_merge: fine cells merged in time into one latent frame; in space it is always 2 x 2.
     """
 
-    latent_channels: int = 32
+    latent_channels: int = 64
     widths: tuple[int, int] = (128, 192)
     blocks: tuple[int, int] = (3, 4)
     patch: int = 4

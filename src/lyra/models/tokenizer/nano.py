@@ -85,16 +85,23 @@ class NanoTokenizer(Tokenizer):
         self.patch_out = nn.Linear(fine, pixels)
         frequency_start(self)
 
+    def patches(self, video: Tensor) -> Tensor:
+        """Cubes of pixels [B, T', H/4, W/4, 192] in -1..1 of a clip [B, 3, T, H, W] in 0..1."""
+        patch = self.config.patch
+        video = torch.cat((video[:, :, :1].expand(-1, -1, patch - 1, -1, -1), video), dim=2) * 2 - 1
+        return rearrange(video, "b c (t i) (h j) (w k) -> b t h w (i j k c)", i=patch, j=patch, k=patch)
+
+    def merged(self, fine: Tensor) -> Tensor:
+        """Fine cells [B, T', H', W', C] joined in space and time; the first one fills a latent frame of its own."""
+        merge = self.config.temporal_merge
+        fine = torch.cat((fine[:, :1].expand(-1, merge - 1, -1, -1, -1), fine), dim=1)
+        return rearrange(fine, "b (t i) (h j) (w k) c -> b t h w (i j k c)", i=merge, j=2, k=2)
+
     def encode(self, video: Tensor) -> Tensor:
         """See ``Tokenizer.encode``."""
         self._check_clip(video)
-        patch, merge = self.config.patch, self.config.temporal_merge
-        video = torch.cat((video[:, :, :1].expand(-1, -1, patch - 1, -1, -1), video), dim=2) * 2 - 1
-        x = rearrange(video, "b c (t i) (h j) (w k) -> b t h w (i j k c)", i=patch, j=patch, k=patch)
-        x = self.fine_encoder(self.patch_in(x))
-        x = torch.cat((x[:, :1].expand(-1, merge - 1, -1, -1, -1), x), dim=1)
-        x = rearrange(x, "b (t i) (h j) (w k) c -> b t h w (i j k c)", i=merge, j=2, k=2)
-        x = self.coarse_encoder(self.merge(x))
+        x = self.fine_encoder(self.patch_in(self.patches(video)))
+        x = self.coarse_encoder(self.merge(self.merged(x)))
         return self.to_latent(x).permute(0, 4, 1, 2, 3)
 
     def decode(self, z: Tensor) -> Tensor:

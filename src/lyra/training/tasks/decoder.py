@@ -10,14 +10,18 @@ from lyra.geometry.cameras import invert_rigid
 from lyra.hub import load_model, save_model
 from lyra.metrics import psnr
 from lyra.models.decoder import GaussianBatch, GaussianDecoder, nano
+from lyra.models.depth import DepthNet
+from lyra.models.teacher import Teacher
+from lyra.models.tokenizer import Tokenizer
 from lyra.raster import RenderOptions, rasterize
 from lyra.stages.decode import prepare_inputs
 from lyra.training.device_data import PathBank, PhotoTiles, random_intrinsics
 from lyra.training.imagined_scenes import ImaginedScenes, ScenePool, imagine_scenes
 from lyra.training.losses import gradient_loss, scale_invariant_depth_loss
+from lyra.training.networks import load_part
 from lyra.training.options import TrainOptions
 from lyra.training.world_feed import WorldFeed
-from lyra.worlds import film_source, load_textures
+from lyra.worlds import Split, TextureStore, film_source, load_textures
 
 FRAMES = 17
 VIEWS = 6
@@ -37,15 +41,14 @@ class DecoderTask:
     learning_rate = 6e-4
     weight_decay = 0.01
     ema_decay = 0.998
+    slow_prefixes: tuple[str, ...] = ()
 
     def __init__(self, options: TrainOptions, device: torch.device) -> None:
         self.options, self.device = options, device
         self.batch = options.batch or 2
-        models = [
-            load_model(f"{n}/nano", device=device, weights_dir=options.models)
-            for n in ("tokenizer", "depth", "teacher")
-        ]
-        self.tokenizer, self.depth_net, self.teacher = models
+        self.tokenizer: Tokenizer = load_part("tokenizer/nano", Tokenizer, options, device)
+        self.depth_net = load_part("depth/nano", DepthNet, options, device)
+        self.teacher = load_part("teacher/nano", Teacher, options, device)
         self.perceptual = load_model("perceptual/squeeze", device=device)
         textures = load_textures(options.textures, "train")
         self.store = textures.to(device)
@@ -53,7 +56,10 @@ class DecoderTask:
         self.worlds = (SCENES_PER_REFRESH + 1) // 2
         self.feed = WorldFeed(textures, "train", self.worlds, 1_300_000_007 + options.seed, device, options.workers)
         self.paths = PathBank(FRAMES, device, options.seed)
-        model = load_model(options.init, device=device) if options.init else GaussianDecoder(nano())
+        if options.init:
+            model = load_model(options.init, device=device, kind=GaussianDecoder)
+        else:
+            model = GaussianDecoder(nano())
         self.network: nn.Module = model.to(device).train()
         self.model = model
         self.anchor_frames = tuple(self.model.config.anchor_frames)
@@ -68,7 +74,7 @@ class DecoderTask:
         """Train through the wrapped network."""
         self.network = network
 
-    def _sources(self, feed: WorldFeed, store: Any, photos: PhotoTiles) -> tuple[Tensor, Tensor]:
+    def _sources(self, feed: WorldFeed, store: TextureStore, photos: PhotoTiles) -> tuple[Tensor, Tensor]:
         """First pictures [B, 3, H, W] and intrinsics [B, 3, 3]: half worlds, half photographs."""
         height, width = self.options.height, self.options.width
         pictures = film_source(feed.next(), store, height, width)
@@ -92,12 +98,19 @@ class DecoderTask:
         return gaussians
 
     def _render(self, gaussians: GaussianBatch, item: int, c2w: Tensor, K: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        fields = [gaussians.means, gaussians.quats, gaussians.scales, gaussians.opacities, gaussians.colors]
         with torch.autocast(self.device.type, enabled=False):
             return rasterize(
-                *[field[item].float() for field in fields],
-                invert_rigid(c2w), K, self.options.height, self.options.width, RenderOptions(),
-            )  # fmt: skip
+                means=gaussians.means[item].float(),
+                quats=gaussians.quats[item].float(),
+                scales=gaussians.scales[item].float(),
+                opacities=gaussians.opacities[item].float(),
+                colors=gaussians.colors[item].float(),
+                w2c=invert_rigid(c2w),
+                K=K,
+                height=self.options.height,
+                width=self.options.width,
+                options=RenderOptions(),
+            )
 
     def loss(self, step: int, progress: float) -> tuple[Tensor, dict[str, float | Tensor]]:
         """Distillation loss on random frames of the views that were decoded."""
@@ -134,7 +147,7 @@ class DecoderTask:
         }
 
     @torch.no_grad()
-    def _validate(self, split: str, rounds: int) -> tuple[Tensor, Tensor]:
+    def _validate(self, split: Split, rounds: int) -> tuple[Tensor, Tensor]:
         """Renders and teacher frames [B, V, T', 3, H, W] of scenes from unseen pictures, T' = every fourth frame."""
         textures = load_textures(self.options.textures, split)
         store = textures.to(self.device)

@@ -12,7 +12,7 @@ from lyra.models.depth import DepthConfig, DepthNet, depth_loss
 from lyra.training.device_data import PathBank, photometric
 from lyra.training.options import TrainOptions
 from lyra.training.world_feed import WorldFeed
-from lyra.worlds import film, load_textures
+from lyra.worlds import Split, TextureStore, film, load_textures
 
 FRAMES = 5
 
@@ -23,6 +23,7 @@ class DepthTask:
     learning_rate = 6e-4
     weight_decay = 0.02
     ema_decay = 0.998
+    slow_prefixes: tuple[str, ...] = ()
 
     def __init__(self, options: TrainOptions, device: torch.device, encoder: Path | None = None) -> None:
         self.options, self.device = options, device
@@ -33,7 +34,7 @@ class DepthTask:
         self.feed = WorldFeed(self.textures, "train", worlds, 500_000_003 + options.seed, device, options.workers)
         self.paths = PathBank(FRAMES, device, options.seed)
         if options.init:
-            model = load_model(options.init, device=device)
+            model = load_model(options.init, device=device, kind=DepthNet)
         else:
             model = DepthNet(DepthConfig())
             if encoder is not None:
@@ -49,7 +50,7 @@ class DepthTask:
         self.network = network
 
     @torch.no_grad()
-    def _examples(self, feed: WorldFeed, store: Any, views: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    def _examples(self, feed: WorldFeed, store: TextureStore, views: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """Pictures [B, 3, H, W], depth [B, H, W], sky [B, H, W] bool and focal / width [B]: source and end views."""
         worlds = feed.next()
         height, width = self.options.height, self.options.width
@@ -71,7 +72,7 @@ class DepthTask:
         return terms.pop("total"), {name: term.detach() for name, term in terms.items()}
 
     @torch.no_grad()
-    def _predict(self, split: str, batches: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    def _predict(self, split: Split, batches: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         textures = load_textures(self.options.textures, split)
         feed, store = WorldFeed(textures, split, 8, 0, self.device, 0), textures.to(self.device)
         parts = []

@@ -9,13 +9,17 @@ from torch import Tensor, nn
 from lyra.diffusion import karras_sigmas, precondition, sample
 from lyra.hub import load_model, save_model
 from lyra.metrics import psnr
+from lyra.models.depth import DepthNet
 from lyra.models.teacher import Teacher, TeacherConfig, TeacherInputs
+from lyra.models.tokenizer import Tokenizer
 from lyra.stages.imagine import teacher_inputs
 from lyra.stages.warp import fill_holes, warp_clips
+from lyra.training.channel_importance import channel_importance
 from lyra.training.device_data import PathBank, PhotoTiles
+from lyra.training.networks import load_part
 from lyra.training.options import TrainOptions
 from lyra.training.world_feed import WorldFeed
-from lyra.worlds import TextureSet, film, load_textures
+from lyra.worlds import Split, TextureStore, film, load_textures
 
 FRAMES = 17
 WORLDS_PER_REFRESH = 3
@@ -34,12 +38,14 @@ class TeacherTask:
     learning_rate = 1e-3
     weight_decay = 0.01
     ema_decay = 0.9985
+    slow_prefixes: tuple[str, ...] = ()
 
     def __init__(self, options: TrainOptions, device: torch.device) -> None:
         self.options, self.device = options, device
         self.batch = options.batch or 32
-        self.tokenizer = load_model("tokenizer/nano", device=device, weights_dir=options.models)
-        self.depth_net = load_model("depth/nano", device=device, weights_dir=options.models)
+        self.tokenizer: Tokenizer = load_part("tokenizer/nano", Tokenizer, options, device)
+        self.depth_net = load_part("depth/nano", DepthNet, options, device)
+        self.importance = channel_importance(self.tokenizer, device)[:, None, None, None]
         textures = load_textures(options.textures, "train")
         self.store = textures.to(device)
         self.photos = PhotoTiles(textures, device)
@@ -48,7 +54,7 @@ class TeacherTask:
         )
         self.paths = PathBank(FRAMES, device, options.seed)
         if options.init:
-            model = load_model(options.init, device=device)
+            model = load_model(options.init, device=device, kind=Teacher)
         else:
             model = Teacher(TeacherConfig())
             model.start_as_identity()
@@ -67,7 +73,7 @@ class TeacherTask:
         self.network = network
 
     @torch.no_grad()
-    def _film(self, feed: WorldFeed, store: Any, views: int, predicted: Tensor) -> tuple[Tensor, ...]:
+    def _film(self, feed: WorldFeed, store: TextureStore, views: int, predicted: Tensor) -> tuple[Tensor, ...]:
         """Clips [B, T, 3, H, W], their warps, visibility [B, T, H, W]; ``predicted`` [W] bool picks the cache depth."""
         worlds = feed.next()
         paths = self.paths.draw(len(worlds), views)
@@ -109,19 +115,20 @@ class TeacherTask:
         estimate = self.network(noisy, sigma, inputs)
         scale = precondition(sigma, config.sigma_data).out[:, None, None, None, None]
         hole = 0.5 - inputs.mask[:, 0].mean(dim=1, keepdim=True) / 2
-        weight = 1 + HOLE_WEIGHT * hole[:, :, 1:]
+        weight = self.importance * (1 + HOLE_WEIGHT * hole[:, :, 1:])
         error = ((estimate - clean)[:, :, 1:] / scale).square()
         loss = (weight * error).mean()
         return loss, {
             "error": error.detach().mean(),
-            "hole_error": (hole[:, :, 1:] * error.detach()).mean() / hole[:, :, 1:].mean().clamp(min=1e-6),
+            "hole_error": (hole[:, :, 1:] * error.detach().mean(dim=1, keepdim=True)).mean()
+            / hole[:, :, 1:].mean().clamp(min=1e-6),
             "high_noise": (error.detach().mean(dim=(1, 2, 3, 4)) * high).sum() / high.sum().clamp(min=1),
         }
 
     @torch.no_grad()
-    def _validate(self, split: str, worlds: int, steps: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    def _validate(self, split: Split, worlds: int, steps: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """True clips, warps, imagined clips [B, T, 3, H, W] and visibility, all with predicted depth."""
-        textures: TextureSet = load_textures(self.options.textures, split)
+        textures = load_textures(self.options.textures, split)
         feed, store = WorldFeed(textures, split, worlds, 0, self.device, 0), textures.to(self.device)
         torch.manual_seed(11)
         everything = torch.ones(worlds, dtype=torch.bool, device=self.device)

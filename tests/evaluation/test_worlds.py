@@ -1,0 +1,101 @@
+"""One tiny world through the whole protocol, with networks that know nothing yet."""
+
+import json
+import math
+from collections.abc import Iterator
+
+import pytest
+import torch
+
+from lyra.evaluation import scores, worlds
+from lyra.evaluation.worlds import METHODS, WorldsProtocol, evaluate_worlds, table, write_report
+from lyra.geometry.trajectories import OFFICIAL_TRAJECTORIES
+from lyra.models.decoder import Anchor, DecoderConfig, GaussianDecoder
+from lyra.models.depth import DepthConfig, DepthNet
+from lyra.models.teacher import Teacher, TeacherConfig
+from lyra.models.tokenizer import NanoTokenizer, NanoTokenizerConfig
+from lyra.pipeline import Pipeline
+from lyra.worlds import load_textures
+
+COLUMNS = {"psnr_all", "ssim_all", "lpips_all", "psnr_late", "ssim_late", "lpips_late", "psnr_holes", "lpips_holes"}
+
+
+def untrained() -> Pipeline:
+    """A tokenizer that starts as a linear code, a teacher that returns the warp, a decoder that lifts the photo."""
+    torch.manual_seed(0)
+    tokenizer = NanoTokenizer(NanoTokenizerConfig(widths=(16, 32), blocks=(1, 1)))
+    size = {"width": 16, "context_width": 24, "context_blocks": 1, "context_heads": 2}
+    depth_net = DepthNet(DepthConfig(**size, fine_width=8, refine_width=8))
+    channels = tokenizer.channels
+    teacher = Teacher(TeacherConfig(latent_channels=channels, heads=2, head_dim=16, layers=1, text_dim=8, steps=1))
+    teacher.start_as_identity()
+    decoder = GaussianDecoder(DecoderConfig(
+        latent_channels=channels, width=32, depth=1, heads=2, attention_every=1, zero_init_residual=True,
+        rays="pooled", ray_dtype="float32", time_layers=False, guides=True, head="anchored", prune_ratio=0.0,
+        anchors=(Anchor(0, 1, "first"), Anchor(16, 2, "all")), feature_channels=8, hidden_channels=8,
+    ))  # fmt: skip
+    return Pipeline(depth_net, tokenizer, teacher, decoder)
+
+
+@pytest.fixture(scope="module")
+def report(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.delenv("LYRA_TEXTURE_PACK", raising=False)
+        patch.chdir(tmp_path_factory.mktemp("no_pack"))
+        patch.setattr(worlds, "load_textures", lambda path, split: load_textures(path, split, limit=8))
+        patch.setattr(scores, "MIN_HOLE_PIXELS", 10)
+        said: list[str] = []
+        result = evaluate_worlds(
+            WorldsProtocol(split="val", count=1, steps=1, device="cpu", height=64, width=96), untrained(), said.append
+        )
+        assert len(said) == 1 and said[0].startswith("world 1/1: ")
+        yield result
+
+
+def numbers(part: object) -> Iterator[float]:
+    if isinstance(part, dict):
+        for value in part.values():
+            yield from numbers(value)
+    elif isinstance(part, float):
+        yield part
+
+
+def test_every_key_is_there_and_every_number_is_one(report):
+    assert set(report) == {
+        "protocol", "textures", "device", "methods", "scene_vs_teacher", "tokenizer_psnr", "depth",
+        "scene_at_own_camera_psnr", "by_trajectory",
+    }  # fmt: skip
+    assert report["textures"] == "procedural" and report["device"] == "cpu"
+    assert report["protocol"]["split"] == "val" and report["protocol"]["height"] == 64
+    assert set(report["methods"]) == set(METHODS)
+    assert all(set(row) == COLUMNS for row in report["methods"].values())
+    assert set(report["scene_vs_teacher"]) == COLUMNS and set(report["depth"]) == {"abs_rel", "delta1"}
+    assert set(report["by_trajectory"]) == {spec.name for spec in OFFICIAL_TRAJECTORIES}
+    for rows in report["by_trajectory"].values():
+        assert set(rows) == set(METHODS) and all(
+            set(row) >= COLUMNS - {"psnr_holes", "lpips_holes"} for row in rows.values()
+        )
+    found = list(numbers({k: v for k, v in report.items() if k != "protocol"}))
+    assert len(found) > 150 and all(math.isfinite(number) for number in found)
+
+
+def test_all_trajectories_together_are_the_mean_of_each(report):
+    """Every trajectory has sixteen scored frames, so the mean over frames is the mean over trajectories."""
+    for method in METHODS:
+        parts = [rows[method]["psnr_all"] for rows in report["by_trajectory"].values()]
+        assert report["methods"][method]["psnr_all"] == pytest.approx(sum(parts) / 6, abs=1e-3)
+
+
+def test_untrained_networks_score_what_they_must(report):
+    assert 0 <= report["depth"]["delta1"] <= 1 and report["depth"]["abs_rel"] > 0
+    assert report["tokenizer_psnr"] > 15  # the linear start is a code already
+    assert report["scene_at_own_camera_psnr"] > 20  # the photo's own pixels, lifted and seen from where they came
+
+
+def test_table_and_file_show_the_report(report, tmp_path):
+    text = table(report)
+    for name in (*METHODS, "scene vs teacher"):
+        assert name in text
+    assert f"{report['methods']['scene']['psnr_all']:.2f}" in text and "nan" not in text
+    write_report(report, tmp_path / "report.json")
+    assert json.loads((tmp_path / "report.json").read_text()) == report
