@@ -27,27 +27,50 @@ class ScoreSheet:
     psnr_holes: list[float] = field(default_factory=list)
     lpips_holes: list[float] = field(default_factory=list)
 
-    def add(self, images: Tensor, truth: Tensor, holes: Tensor, network: nn.Module) -> None:
-        """Score one clip; frame 0, which is given, is left out.
-
-        Args:
-            images, truth: [T, 3, H, W] 0…1.
-            holes: [T, H, W] bool, pixels the source picture does not show.
-            network: perceptual distance for ``lpips_squeeze``.
-        """
-        images, truth, holes = images[1:].clamp(0, 1), truth[1:].clamp(0, 1), holes[1:]
-        values = psnr(images, truth), ssim(images, truth), lpips(network, images, truth)
-        late = slice(len(images) * 2 // 3, None)
-        for name, scores in zip(("psnr", "ssim", "lpips"), values, strict=True):
-            getattr(self, f"{name}_all").extend(scores.tolist())
-            getattr(self, f"{name}_late").extend(scores[late].tolist())
-        some = holes.flatten(1).sum(dim=1) >= MIN_HOLE_PIXELS
-        if bool(some.any()):
-            self.psnr_holes.extend(psnr(images[some], truth[some], holes[some]).tolist())
-            self.lpips_holes.extend(lpips(network, images[some], truth[some], holes[some]).tolist())
+    def add(self, scores: "ClipScores") -> None:
+        """Take the scores of one clip."""
+        for name, values in scores.whole.items():
+            getattr(self, f"{name}_all").extend(values.tolist())
+            getattr(self, f"{name}_late").extend(values[scores.late].tolist())
+        for name, values in scores.holes.items():
+            getattr(self, f"{name}_holes").extend(values.tolist())
 
     def means(self) -> dict[str, float]:
         """Mean of every column that has values."""
         return {
             name: round(float(torch.tensor(values).mean()), 4) for name, values in vars(self).items() if len(values) > 0
         }
+
+
+@dataclass(frozen=True)
+class ClipScores:
+    """Scores of some frames of one clip.
+
+    Attributes:
+        whole: [N] values of ``psnr``, ``ssim`` and ``lpips`` over whole frames.
+        holes: [M] values of ``psnr`` and ``lpips`` inside the holes of the frames that have enough of them.
+        late: [N] bool, frames in the last third of the clip.
+    """
+
+    whole: dict[str, Tensor]
+    holes: dict[str, Tensor]
+    late: Tensor
+
+
+def score_clip(images: Tensor, truth: Tensor, holes: Tensor, late: Tensor, network: nn.Module) -> ClipScores:
+    """Compare N frames with the truth.
+
+    Args:
+        images, truth: [N, 3, H, W] 0…1.
+        holes: [N, H, W] bool, pixels the source picture does not show.
+        late: [N] bool, frames in the last third.
+        network: perceptual distance for ``lpips_squeeze``.
+    """
+    images, truth = images.clamp(0, 1), truth.clamp(0, 1)
+    whole = {"psnr": psnr(images, truth), "ssim": ssim(images, truth), "lpips": lpips(network, images, truth)}
+    some = holes.flatten(1).sum(dim=1) >= MIN_HOLE_PIXELS
+    inside = {}
+    if bool(some.any()):
+        images, truth, holes = images[some], truth[some], holes[some]
+        inside = {"psnr": psnr(images, truth, holes), "lpips": lpips(network, images, truth, holes)}
+    return ClipScores(whole, inside, late)

@@ -7,16 +7,15 @@ from pathlib import Path
 from typing import Any, Literal
 
 import torch
-from torch import Tensor
 
-from lyra.evaluation.scores import ScoreSheet
+from lyra.evaluation.scores import ScoreSheet, score_clip
 from lyra.geometry.fill import fill_nearest
 from lyra.hub import load_model
 from lyra.metrics import depth_error, psnr
 from lyra.pipeline import FRAMES, Pipeline, resolve_device
 from lyra.raster import render
 from lyra.stages import decode, imagine, plan, warp
-from lyra.structures import Cameras, Conditioning, Frames, Trajectory, Views
+from lyra.structures import Cameras, Frames, Views
 from lyra.worlds import collate, film, film_source, load_textures, sample_world
 
 
@@ -42,6 +41,10 @@ class WorldsProtocol:
     device: str = "auto"
     height: int = 256
     width: int = 448
+    stride: int = 4
+    """Every ``stride``-th frame is scored, counted back from the last one; frame 0, which is given, never."""
+    tokenizer_worlds: int = 8
+    """Worlds whose first trajectories are filmed whole to judge the tokenizer."""
 
 
 METHODS = ("input_repeated", "warp_nearest", "teacher", "scene")
@@ -89,9 +92,10 @@ def evaluate_worlds(
         error = depth_error(estimate, truth_depth[None], ~probe.sky)
         depth_scores.append((float(error.abs_rel), float(error.delta1)))
         paths = plan(views, FRAMES, generator=generator)
+        frames = [frame for frame in range(FRAMES - 1, 0, -protocol.stride)][::-1]
+        late = torch.tensor(frames, device=device) * 3 > 2 * (FRAMES - 1)
         c2w = torch.stack([path.cameras.c2w for path in paths]).to(device)
-        clip = film(worlds, store, c2w[None], protocol.height, protocol.width)
-        truth = clip.rgb[0].clamp(0, 1)
+        truth = film(worlds, store, c2w[None, :, frames], protocol.height, protocol.width).rgb[0].clamp(0, 1)
         caches = tuple(warp(views, path) for path in paths)
         latents = imagine(caches, pipeline.teacher, pipeline.tokenizer, protocol.steps, protocol.seed)
         teacher = pipeline.imagine_frames(latents)
@@ -99,22 +103,28 @@ def evaluate_worlds(
         gaussians = scene.gaussians[0]
         own_camera.append(float(psnr(render(gaussians, camera).rgb.clamp(0, 1), source[None])))
         for view, path in enumerate(paths):
-            holes = ~_visible(exact, path)
-            renders = render(gaussians, path.cameras).rgb
+            holes = ~warp(exact, path).mask[frames]
+            # A circle ends where it began: a frame that shows the source again says nothing about novel views.
+            moved = (c2w[view, frames] - torch.eye(4, device=device)).abs().amax(dim=(1, 2)) > 1e-3
+            renders = render(gaussians, path.cameras[torch.tensor(frames)]).rgb
             candidates = {
                 "input_repeated": source.expand_as(truth[view]),
-                "warp_nearest": _nearest_fill(caches[view]),
-                "teacher": teacher[view],
+                "warp_nearest": fill_nearest(caches[view].warped[frames], caches[view].mask[frames]),
+                "teacher": teacher[view, frames],
                 "scene": renders,
             }
             for name, images in candidates.items():
-                sheets[name].add(images, truth[view], holes, perceptual)
-                by_path.setdefault(path.name, {}).setdefault(name, ScoreSheet()).add(
-                    images, truth[view], holes, perceptual
-                )
-            agreement.add(renders, teacher[view], holes, perceptual)
-            again = pipeline.tokenizer.decode(pipeline.tokenizer.encode(truth[view][None].transpose(1, 2)))
-            tokenizer_psnr.extend(psnr(again[0].transpose(0, 1).clamp(0, 1), truth[view]).tolist())
+                scores = score_clip(images[moved], truth[view, moved], holes[moved], late[moved], perceptual)
+                sheets[name].add(scores)
+                by_path.setdefault(path.name, {}).setdefault(name, ScoreSheet()).add(scores)
+            agreement.add(
+                score_clip(renders[moved], teacher[view, frames][moved], holes[moved], late[moved], perceptual)
+            )
+        if index < protocol.tokenizer_worlds:
+            view = index % len(paths)
+            clip = film(worlds, store, c2w[None, view : view + 1], protocol.height, protocol.width).rgb[0].clamp(0, 1)
+            again = pipeline.tokenizer.decode(pipeline.tokenizer.encode(clip.transpose(1, 2)))
+            tokenizer_psnr.extend(psnr(again[0].transpose(0, 1).clamp(0, 1), clip[0]).tolist())
         progress(f"world {index + 1}/{protocol.count}: {_line(sheets)}")
     return {
         "protocol": {k: str(v) if isinstance(v, Path) else v for k, v in vars(protocol).items()},
@@ -152,14 +162,6 @@ def table(report: dict[str, Any]) -> str:
     lines[-1] += f" delta1 {report['depth']['delta1']:.3f}; scene at the input's camera"
     lines[-1] += f" {report['scene_at_own_camera_psnr']:.2f} dB"
     return "\n".join(lines)
-
-
-def _visible(views: Views, path: Trajectory) -> Tensor:
-    return warp(views, path).mask
-
-
-def _nearest_fill(cache: Conditioning) -> Tensor:
-    return fill_nearest(cache.warped, cache.mask)
 
 
 def _mean(values: list[float]) -> float:

@@ -29,7 +29,7 @@ class Cameras:
     def __len__(self) -> int:
         return self.c2w.shape[0]
 
-    def __getitem__(self, index: slice | int) -> "Cameras":
+    def __getitem__(self, index: slice | int | Tensor) -> "Cameras":
         if isinstance(index, int):
             index = slice(index, index + 1 or None)
         return replace(self, c2w=self.c2w[index], K=self.K[index])

@@ -113,4 +113,4 @@ def test_name_maps_are_inverse_and_list_what_is_wrong():
 def test_nano_size():
     with torch.device("meta"):
         teacher = Teacher(nano())
-    assert sum(p.numel() for p in teacher.parameters()) == 20_844_416
+    assert sum(p.numel() for p in teacher.parameters()) == 20_991_872

@@ -55,7 +55,7 @@ class ResidualBlock(nn.Module):
 
 
 class NanoTokenizer(Tokenizer):
-    """Compact causal tokenizer, by default 8x8x8 with 32 channels and 5 M parameters.
+    """Compact causal tokenizer, by default 8x8x8 with 64 channels and 5 M parameters.
 
     The latent of one picture equals the first latent frame of every clip that starts with it.
     """
