@@ -167,6 +167,8 @@ def test_worlds_preview_passes_every_choice_on(lyra: Lyra, tmp_path: Path, monke
         ["train", "tokenizer", "--out", "run", "--steps", "1", "--height", "100"],
         ["train", "tokenizer", "--out", "run", "--steps", "1", "--device", "abacus"],
         ["train", "teacher", "--out", "run", "--steps", "1", "--encoder", "encoder.safetensors"],
+        ["train", "tokenizer", "--out", "run", "--steps", "0"],
+        ["train", "depth", "--out", "run", "--steps", "1", "--encoder", "nowhere.safetensors"],
         ["evaluate", "worlds", "--count", "0"],
         ["evaluate", "worlds", "--json", "scores.txt"],
         ["evaluate", "photos"],

@@ -11,7 +11,7 @@ import safetensors.torch
 import torch
 
 from lyra.hub import WEIGHTS_VARIABLE, known_names, list_models, load_model, register, save_model
-from lyra.models.tokenizer import NanoTokenizer, NanoTokenizerConfig
+from lyra.models.tokenizer import CosmosTokenizer, NanoTokenizer, NanoTokenizerConfig, Tokenizer
 from lyra.structures import InputError
 
 CONFIG = NanoTokenizerConfig(latent_channels=8, widths=(32, 48), blocks=(1, 1))
@@ -204,3 +204,10 @@ def test_registering() -> None:
         with pytest.raises(InputError, match="task/name"):
             register(name, *classes)
     assert "decoder/nano" in known_names()
+
+
+def test_a_model_of_another_kind_is_refused(tmp_path: Path) -> None:
+    saved(tmp_path)
+    assert isinstance(load_model(NAME, weights_dir=tmp_path, kind=Tokenizer), NanoTokenizer)
+    with pytest.raises(InputError, match="tokenizer/nano is a NanoTokenizer; a CosmosTokenizer is needed"):
+        load_model(NAME, weights_dir=tmp_path, kind=CosmosTokenizer)

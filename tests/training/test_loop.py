@@ -1,5 +1,6 @@
 """The loop with a task small enough to solve: it learns, resumes to the same numbers, and refuses bad losses."""
 
+import math
 from pathlib import Path
 
 import pytest
@@ -106,8 +107,20 @@ def test_rate_warms_up_and_falls():
 def test_a_limit_is_needed(tmp_path):
     with pytest.raises(InputError, match="--seconds or --steps"):
         TrainOptions("depth", tmp_path)
-    with pytest.raises(InputError, match="multiples of 32"):
-        TrainOptions("depth", tmp_path, steps=1, height=250)
+    for height in (250, 0, -32):
+        with pytest.raises(InputError, match="multiples of 32"):
+            TrainOptions("depth", tmp_path, steps=1, height=height)
+
+
+@pytest.mark.parametrize(
+    "choice",
+    [{"steps": 0}, {"seconds": 0.0}, {"steps": 1, "batch": 0}, {"steps": 1, "pool": -1}, {"seconds": math.nan}],
+)
+def test_limits_and_counts_are_positive(tmp_path, choice):
+    with pytest.raises(InputError, match="is not positive"):
+        TrainOptions("depth", tmp_path, **choice)
+    with pytest.raises(InputError, match="negative"):
+        TrainOptions("depth", tmp_path, steps=1, workers=-1)
 
 
 def test_named_parameters_learn_slowly_and_vectors_do_not_decay():

@@ -136,6 +136,7 @@ def test_a_start_of_another_kind_is_refused(name, tiny, tmp_path):
 
 def test_the_command_passes_every_choice_on(tmp_path, monkeypatch):
     asked = []
+    (tmp_path / "encoder.safetensors").touch()
     monkeypatch.setattr(training, "train", lambda *given: asked.extend(given))
     words = {
         "--out": tmp_path, "--seconds": 7.5, "--steps": 3, "--seed": 4, "--textures": tmp_path / "pack",

@@ -66,6 +66,8 @@ class Train:
             raise InputError("training needs the package accelerate; pip install 'lyra-scenes[train]'")
         if self.encoder is not None and self.task != "depth":
             raise InputError(f"--encoder belongs to the task depth, not to {self.task}; leave it out")
+        if self.encoder is not None and not self.encoder.is_file():
+            raise InputError(f"encoder {self.encoder} is not a file; write it with scripts/convert_efficientnet.py")
         packed = train(
             TrainOptions(
                 task=self.task,

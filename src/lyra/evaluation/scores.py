@@ -3,9 +3,10 @@
 from dataclasses import dataclass, field
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from lyra.metrics import lpips, psnr, ssim
+from lyra.metrics import psnr, ssim
+from lyra.models.perceptual import SqueezePerceptual
 
 MIN_HOLE_PIXELS = 200
 """Frames with fewer disoccluded pixels do not count in that column."""
@@ -57,20 +58,20 @@ class ClipScores:
     late: Tensor
 
 
-def score_clip(images: Tensor, truth: Tensor, holes: Tensor, late: Tensor, network: nn.Module) -> ClipScores:
+def score_clip(images: Tensor, truth: Tensor, holes: Tensor, late: Tensor, network: SqueezePerceptual) -> ClipScores:
     """Compare N frames with the truth.
 
     Args:
         images, truth: [N, 3, H, W] 0…1.
         holes: [N, H, W] bool, pixels the source picture does not show.
         late: [N] bool, frames in the last third.
-        network: perceptual distance for ``lpips_squeeze``.
+        network: perceptual distance; ``lpips_squeeze`` is the mean of its map over the frame, or over the holes.
     """
     images, truth = images.clamp(0, 1), truth.clamp(0, 1)
-    whole = {"psnr": psnr(images, truth), "ssim": ssim(images, truth), "lpips": lpips(network, images, truth)}
-    some = holes.flatten(1).sum(dim=1) >= MIN_HOLE_PIXELS
-    inside = {}
-    if bool(some.any()):
-        images, truth, holes = images[some], truth[some], holes[some]
-        inside = {"psnr": psnr(images, truth, holes), "lpips": lpips(network, images, truth, holes)}
-    return ClipScores(whole, inside, late)
+    distance = network.spatial(images, truth)
+    whole = {"psnr": psnr(images, truth), "ssim": ssim(images, truth), "lpips": distance.mean(dim=(1, 2))}
+    area = holes.flatten(1).sum(dim=1)
+    some = area >= MIN_HOLE_PIXELS
+    inside = (distance * holes).sum(dim=(1, 2))[some] / area[some]
+    holes_scores = {"psnr": psnr(images[some], truth[some], holes[some]), "lpips": inside} if bool(some.any()) else {}
+    return ClipScores(whole, holes_scores, late)

@@ -25,7 +25,7 @@ class WorldsProtocol:
 
     Attributes:
         split: ``test`` or ``val``; their seeds and textures never occur in training.
-        count: worlds, seeds 0 … count - 1 of the split.
+        count: worlds, seeds ``first`` … ``first`` + ``count`` - 1 of the split.
         steps: denoising steps, ``None`` for the teacher's own number.
         seed: of the movement distances and the teacher's noise.
         textures: texture pack, ``None`` for the usual places.
@@ -41,10 +41,12 @@ class WorldsProtocol:
     device: str = "auto"
     height: int = 256
     width: int = 448
-    stride: int = 4
+    stride: int = 8
     """Every ``stride``-th frame is scored, counted back from the last one; frame 0, which is given, never."""
     tokenizer_worlds: int = 8
-    """Worlds whose first trajectories are filmed whole to judge the tokenizer."""
+    """Worlds of which one trajectory is filmed whole to judge the tokenizer."""
+    first: int = 0
+    """Seed of the first world: a long run can be done in parts."""
 
 
 METHODS = ("input_repeated", "warp_nearest", "teacher", "scene")
@@ -79,7 +81,7 @@ def evaluate_worlds(
     tokenizer_psnr: list[float] = []
     depth_scores: list[tuple[float, float]] = []
     own_camera: list[float] = []
-    for index in range(protocol.count):
+    for index in range(protocol.first, protocol.first + protocol.count):
         worlds = collate([sample_world(index, protocol.split, textures)], device)
         generator = torch.Generator().manual_seed(protocol.seed * 100_003 + index)
         probe = film_source(worlds, store, protocol.height, protocol.width)
@@ -120,18 +122,19 @@ def evaluate_worlds(
             agreement.add(
                 score_clip(renders[moved], teacher[view, frames][moved], holes[moved], late[moved], perceptual)
             )
-        if index < protocol.tokenizer_worlds:
+        if index - protocol.first < protocol.tokenizer_worlds:
             view = index % len(paths)
             clip = film(worlds, store, c2w[None, view : view + 1], protocol.height, protocol.width).rgb[0].clamp(0, 1)
             again = pipeline.tokenizer.decode(pipeline.tokenizer.encode(clip.transpose(1, 2)))
             tokenizer_psnr.extend(psnr(again[0].transpose(0, 1).clamp(0, 1), clip[0]).tolist())
-        progress(f"world {index + 1}/{protocol.count}: {_line(sheets)}")
+        progress(f"world {index + 1 - protocol.first}/{protocol.count}: {_line(sheets)}")
     return {
         "protocol": {k: str(v) if isinstance(v, Path) else v for k, v in vars(protocol).items()},
         "textures": "procedural" if textures.is_procedural else "pack",
         "device": str(device),
         "methods": {name: sheet.means() for name, sheet in sheets.items()},
         "scene_vs_teacher": agreement.means(),
+        "frames": {name: vars(sheet) for name, sheet in {**sheets, "scene_vs_teacher": agreement}.items()},
         "tokenizer_psnr": _mean(tokenizer_psnr),
         "depth": {"abs_rel": _mean([a for a, _ in depth_scores]), "delta1": _mean([d for _, d in depth_scores])},
         "scene_at_own_camera_psnr": _mean(own_camera),

@@ -149,11 +149,11 @@ class _Log:
         record = {k: round(float(v.detach() if isinstance(v, torch.Tensor) else v), 5) for k, v in values.items()}
         rate = (step - self.last[0]) / (elapsed - self.last[1]) if self.last else 0.0
         self.last = (step, elapsed)
-        left = elapsed / progress - elapsed if progress > 0 else math.nan
+        left = f", {elapsed / progress - elapsed:.0f} s left" if progress > 0 else ""
         with (self.folder / "log.jsonl").open("a") as stream:
             stream.write(json.dumps({"step": step, "seconds": round(elapsed, 2), **record}) + "\n")
         text = " ".join(f"{key} {value:.4f}" for key, value in record.items())
-        self.notify(f"step {step} {rate:.1f}/s, {left:.0f} s left: {text}")
+        self.notify(f"step {step} {rate:.1f}/s{left}: {text}")
 
     def pictures(self, step: int, task: Task) -> None:
         """Save the sheet of the task."""

@@ -57,8 +57,14 @@ class TrainOptions:
     def __post_init__(self) -> None:
         if self.seconds is None and self.steps is None:
             raise InputError("training needs a limit: give --seconds or --steps")
-        if self.height % 32 or self.width % 32:
-            raise InputError(f"training size {self.height}x{self.width} must be multiples of 32")
+        for name in ("seconds", "steps", "batch", "pool"):
+            value = getattr(self, name)
+            if value is not None and not value > 0:
+                raise InputError(f"{name} {value:g} is not positive; give --{name} a number above 0 or leave it out")
+        if self.workers < 0:
+            raise InputError(f"workers {self.workers} is negative; 0 makes the worlds in the training process")
+        if min(self.height, self.width) < 32 or self.height % 32 or self.width % 32:
+            raise InputError(f"training size {self.height}x{self.width} must be multiples of 32, such as 256x448")
 
     def as_record(self) -> dict[str, Any]:
         """The resolved options as plain JSON values."""

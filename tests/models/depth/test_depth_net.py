@@ -8,6 +8,7 @@ from safetensors.torch import save_file
 from torch import nn
 
 from lyra.models.depth import DepthConfig, DepthNet, DepthPrediction, depth_loss
+from lyra.structures import InputError
 
 
 @pytest.fixture
@@ -153,5 +154,9 @@ def test_encoder_file_must_be_whole(network: DepthNet, tmp_path_factory: pytest.
     torch.testing.assert_close(other.encoder.stem[0].weight, network.encoder.stem[0].weight, rtol=1e-3, atol=1e-4)
     state.pop("stem.0.weight")
     save_file(state, folder / "torn.safetensors")
-    with pytest.raises(ValueError, match=r"missing \['stem.0.weight'\]"):
+    with pytest.raises(InputError, match=r"missing stem\.0\.weight, surplus nothing; "):
         other.load_encoder(folder / "torn.safetensors")
+    (folder / "text.safetensors").write_text("no tensors")
+    for name in ("text", "absent"):
+        with pytest.raises(InputError, match="convert_efficientnet"):
+            other.load_encoder(folder / f"{name}.safetensors")

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
@@ -11,6 +12,7 @@ from lyra.geometry.constants import FAR_DEPTH, NEAR_DEPTH
 from lyra.models.depth.config import DepthConfig
 from lyra.models.depth.decoder import DepthDecoder
 from lyra.models.depth.encoder import EfficientNetLite0
+from lyra.structures import InputError
 
 SIZE_MULTIPLE = 32
 
@@ -33,6 +35,11 @@ class DepthPrediction:
 def normalise_rgb(rgb: Tensor) -> Tensor:
     """[B, 3, H, W] picture 0..1 as EfficientNet-Lite was trained to see it: ``(value - 127) / 128`` of 8 bits."""
     return (rgb * 255 - 127) / 128
+
+
+def _some(names: list[str]) -> str:
+    """The first of the names and how many there are."""
+    return f"{names[0]} and {len(names) - 1} more" if len(names) > 1 else (names or ["nothing"])[0]
 
 
 class DepthNet(nn.Module):
@@ -65,13 +72,19 @@ class DepthNet(nn.Module):
         """Start the encoder from a file that ``scripts/convert_efficientnet.py`` wrote.
 
         Raises:
-            ValueError: the file lacks a tensor of the encoder, or holds another one.
+            InputError: the file cannot be read, lacks a tensor of the encoder, or holds another one.
         """
-        state = {name: tensor.float() for name, tensor in load_file(path).items()}
+        try:
+            state = {name: tensor.float() for name, tensor in load_file(path).items()}
+        except (OSError, SafetensorError) as fault:
+            raise InputError(f"{path}: {fault}; write the file with scripts/convert_efficientnet.py") from None
         missing, surplus = self.encoder.load_state_dict(state, strict=False)
         missing = [name for name in missing if not name.endswith("num_batches_tracked")]
         if missing or surplus:
-            raise ValueError(f"{path}: not an EfficientNet-Lite0 encoder: missing {missing}, surplus {surplus}")
+            raise InputError(
+                f"{path} is not an EfficientNet-Lite0 encoder: missing {_some(missing)}, surplus {_some(surplus)}; "
+                "write the file with scripts/convert_efficientnet.py"
+            )
 
     def forward(self, rgb: Tensor) -> DepthPrediction:
         """Predict depth, sky and focal length.

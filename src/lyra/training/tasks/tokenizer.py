@@ -13,7 +13,7 @@ from lyra.training.device_data import PathBank, PhotoTiles
 from lyra.training.losses import gradient_loss
 from lyra.training.options import TrainOptions
 from lyra.training.world_feed import WorldFeed
-from lyra.worlds import film, load_textures
+from lyra.worlds import Split, film, load_textures
 
 FRAMES = 17
 CROP = 128
@@ -41,8 +41,11 @@ class TokenizerTask:
         self.feed = WorldFeed(textures, "train", WORLDS_PER_REFRESH, options.seed * 10_000_019, device, options.workers)
         self.paths = PathBank(FRAMES, device, options.seed)
         self.perceptual = load_model("perceptual/squeeze", device=device)
-        model = load_model(options.init, device=device) if options.init else NanoTokenizer(NanoTokenizerConfig())
-        self.model: NanoTokenizer = model.to(device).train()
+        if options.init:
+            model = load_model(options.init, device=device, kind=NanoTokenizer)
+        else:
+            model = NanoTokenizer(NanoTokenizerConfig())
+        self.model = model.to(device).train()
         self.network: nn.Module = self.model
         size = options.pool or 512
         self.pool = torch.empty(size, FRAMES, 3, options.height, options.width, dtype=torch.uint8, device=device)
@@ -101,7 +104,7 @@ class TokenizerTask:
         return loss, {"l1": l1, "psnr": -10 * mse.detach().log10(), "perceptual": perceptual, "latent": spread}
 
     @torch.no_grad()
-    def _full_batch(self, split: str, count: int) -> Tensor:
+    def _full_batch(self, split: Split, count: int) -> Tensor:
         """[N, T, 3, H, W] unseen clips at full size: worlds first, then photographs, then still photographs."""
         textures = load_textures(self.options.textures, split)
         feed = WorldFeed(textures, split, count, 0, self.device, 0)
