@@ -31,7 +31,7 @@ class TeacherConfig:
     sigma_max: float = 80.0
     sigma_condition: float = 0.001
     """Noise on the conditioning frame inside the network (published: 0.001)."""
-    steps: int = 4
+    steps: int = 2
     """Sampling steps when the caller names none."""
 
     @property
