@@ -1,6 +1,7 @@
 """From the words on the command line to an exit code."""
 
 import operator
+import os
 import sys
 from collections.abc import Mapping, Sequence
 from functools import reduce
@@ -51,6 +52,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     0 success · 1 out of memory, or a check of ``doctor`` that failed · 2 wrong input · 130 interrupted.
     """
+    # On a busy machine OpenMP's threads would burn a core each while they wait; this must be said before torch loads.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     words = list(sys.argv[1:] if arguments is None else arguments)
     if words in (["--version"], ["-V"]):
         print(f"lyra {__version__}")

@@ -51,7 +51,7 @@ class EvaluateWorlds:
             textures=self.textures,
             device=self.device,
         )
-        scores = evaluate_worlds(protocol)
+        scores = evaluate_worlds(protocol, progress=_tell)
         print(table(scores))
         _keep(scores, self.json)
         return 0
@@ -103,6 +103,11 @@ class EvaluatePhotos:
     def interrupted(self) -> str:
         """Numbers appear only at the end."""
         return "nothing was written"
+
+
+def _tell(line: str) -> None:
+    """A line of progress, at once even into a file."""
+    print(line, flush=True)
 
 
 def _keep(scores: dict[str, Any], file: Path | None) -> None:

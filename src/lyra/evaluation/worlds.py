@@ -1,6 +1,5 @@
 """Unseen worlds with true novel views: how much each part of the road loses."""
 
-import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -142,11 +141,6 @@ def evaluate_worlds(
             path: {name: sheet.means() for name, sheet in group.items()} for path, group in by_path.items()
         },
     }
-
-
-def write_report(report: dict[str, Any], path: Path) -> None:
-    """Write a report as JSON."""
-    path.write_text(json.dumps(report, indent=1))
 
 
 def table(report: dict[str, Any]) -> str:
