@@ -11,6 +11,7 @@ from lyra.evaluation.scores import ScoreSheet, score_clip
 from lyra.geometry.fill import fill_nearest
 from lyra.hub import load_model
 from lyra.metrics import depth_error, psnr
+from lyra.models.perceptual import SqueezePerceptual
 from lyra.pipeline import FRAMES, Pipeline, resolve_device
 from lyra.raster import render
 from lyra.stages import decode, imagine, plan, warp
@@ -71,7 +72,7 @@ def evaluate_worlds(
     protocol = protocol or WorldsProtocol()
     device = resolve_device(protocol.device)
     pipeline = pipeline or Pipeline.load(device)
-    perceptual = load_model("perceptual/squeeze", device=device)
+    perceptual = load_model("perceptual/squeeze", device=device, kind=SqueezePerceptual)
     textures = load_textures(protocol.textures, protocol.split)
     store = textures.to(device)
     sheets = {name: ScoreSheet() for name in METHODS}
