@@ -15,8 +15,8 @@ BASE = 0.5
 class MeanDifference(nn.Module):
     """A perceptual distance that anybody can compute: the mean absolute difference."""
 
-    def forward(self, a: Tensor, b: Tensor) -> Tensor:
-        return (a - b).abs().mean(dim=(1, 2, 3))
+    def spatial(self, a: Tensor, b: Tensor) -> Tensor:
+        return (a - b).abs().mean(dim=1)
 
 
 def decibel(difference: float) -> float:

@@ -78,15 +78,15 @@ def test_every_key_is_there_and_every_number_is_one(report):
     assert set(report["frames"]) == {*METHODS, "scene_vs_teacher"}
     for method in METHODS:
         values = report["frames"][method]
-        assert set(values) == COLUMNS and len(values["psnr_all"]) == 5 * 4 + 2
-        assert sum(values["ssim_all"]) / 22 == pytest.approx(report["methods"][method]["ssim_all"], abs=1e-3)
+        assert set(values) == COLUMNS and len(values["psnr_all"]) == 5 * 4 + 3
+        assert sum(values["ssim_all"]) / 23 == pytest.approx(report["methods"][method]["ssim_all"], abs=1e-3)
     found = list(numbers({k: v for k, v in report.items() if k != "protocol"}))
     assert len(found) > 150 and all(math.isfinite(number) for number in found)
 
 
 def test_all_trajectories_together_are_the_mean_of_their_frames(report):
-    """Frames 4, 8, 12 and 16 are scored; the circle is back at the source, which counts for nothing, at 8 and 16."""
-    frames = {name: 2 if name == "clockwise" else 4 for name in report["by_trajectory"]}
+    """Frames 1, 6, 11 and 16 are scored; the circle is back at the source, which counts for nothing, at 16."""
+    frames = {name: 3 if name == "clockwise" else 4 for name in report["by_trajectory"]}
     for method in METHODS:
         total = sum(count * report["by_trajectory"][name][method]["psnr_all"] for name, count in frames.items())
         assert report["methods"][method]["psnr_all"] == pytest.approx(total / sum(frames.values()), abs=1e-3)

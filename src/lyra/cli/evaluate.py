@@ -25,6 +25,8 @@ class EvaluateWorlds:
     """Seed of the movement distances and of the generation; the scenes are always the same."""
     steps: Annotated[int | None, arg(metavar="N", help_behavior_hint="")] = None
     """Denoising steps; by default the number the network was trained for."""
+    stride: int = 5
+    """Every so many frames of each trajectory are scored, counted back from the last."""
     textures: Annotated[Path | None, arg(metavar="FOLDER", help_behavior_hint="")] = None
     """Texture pack; by default looked for in the usual places, else procedural textures."""
     device: Annotated[str, arg(metavar="auto|cpu|cuda[:N]")] = "auto"
@@ -41,6 +43,8 @@ class EvaluateWorlds:
 
         if self.count < 1:
             raise InputError(f"count {self.count} should be at least 1")
+        if not 1 <= self.stride <= 16:
+            raise InputError(f"stride {self.stride} is outside 1…16; clips have 17 frames and the first is given")
         from lyra.evaluation.worlds import WorldsProtocol, evaluate_worlds, table
 
         protocol = WorldsProtocol(
@@ -50,6 +54,7 @@ class EvaluateWorlds:
             seed=self.seed,
             textures=self.textures,
             device=self.device,
+            stride=self.stride,
         )
         scores = evaluate_worlds(protocol, progress=_tell)
         print(table(scores))
