@@ -67,5 +67,5 @@ class TrainOptions:
             raise InputError(f"training size {self.height}x{self.width} must be multiples of 32, such as 256x448")
 
     def as_record(self) -> dict[str, Any]:
-        """The resolved options as plain JSON values."""
-        return {k: str(v) if isinstance(v, Path) else v for k, v in asdict(self).items()}
+        """The resolved options as plain JSON values; folders are left out, they mean nothing elsewhere."""
+        return {k: None if isinstance(v, Path) else v for k, v in asdict(self).items()}

@@ -15,6 +15,7 @@ from lyra.models.teacher import Teacher
 from lyra.models.tokenizer import Tokenizer
 from lyra.raster import RenderOptions, rasterize
 from lyra.stages.decode import prepare_inputs
+from lyra.training.credits import CREDITS, LICENCE
 from lyra.training.device_data import PathBank, PhotoTiles, random_intrinsics
 from lyra.training.imagined_scenes import ImaginedScenes, ScenePool, imagine_scenes
 from lyra.training.losses import gradient_loss, scale_invariant_depth_loss
@@ -190,5 +191,5 @@ class DecoderTask:
         """Store the decoder in int8."""
         return save_model(
             self.model, "decoder/nano", self.model.config, storage="int8", recipe=recipe,
-            seed=self.options.seed, scores=scores, weights_dir=folder,
+            seed=self.options.seed, scores=scores, licence=LICENCE, credits=CREDITS, weights_dir=folder,
         )  # fmt: skip

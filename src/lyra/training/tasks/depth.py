@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from lyra.hub import load_model, save_model
 from lyra.metrics import depth_error
 from lyra.models.depth import DepthConfig, DepthNet, depth_loss
+from lyra.training.credits import ENCODER_CREDITS, LICENCE
 from lyra.training.device_data import PathBank, photometric
 from lyra.training.options import TrainOptions
 from lyra.training.world_feed import WorldFeed
@@ -103,5 +104,5 @@ class DepthTask:
         """Store the depth network in int8."""
         return save_model(
             self.model, "depth/nano", self.model.config, storage="int8", recipe=recipe,
-            seed=self.options.seed, scores=scores, weights_dir=folder,
+            seed=self.options.seed, scores=scores, licence=LICENCE, credits=ENCODER_CREDITS, weights_dir=folder,
         )  # fmt: skip

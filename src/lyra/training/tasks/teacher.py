@@ -15,6 +15,7 @@ from lyra.models.tokenizer import Tokenizer
 from lyra.stages.imagine import teacher_inputs
 from lyra.stages.warp import fill_holes, warp_clips
 from lyra.training.channel_importance import channel_importance
+from lyra.training.credits import CREDITS, LICENCE
 from lyra.training.device_data import PathBank, PhotoTiles
 from lyra.training.networks import load_part
 from lyra.training.options import TrainOptions
@@ -168,7 +169,7 @@ class TeacherTask:
         """Store the teacher in int8."""
         return save_model(
             self.model, "teacher/nano", self.model.config, storage="int8", recipe=recipe,
-            seed=self.options.seed, scores=scores, weights_dir=folder,
+            seed=self.options.seed, scores=scores, licence=LICENCE, credits=CREDITS, weights_dir=folder,
         )  # fmt: skip
 
 

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from lyra.hub import load_model, save_model
 from lyra.metrics import psnr
 from lyra.models.tokenizer import NanoTokenizer, NanoTokenizerConfig, equalise
+from lyra.training.credits import CREDITS, LICENCE
 from lyra.training.device_data import PathBank, PhotoTiles
 from lyra.training.losses import gradient_loss
 from lyra.training.options import TrainOptions
@@ -158,5 +159,5 @@ class TokenizerTask:
         self._measure_latents()
         return save_model(
             self.model, "tokenizer/nano", self.model.config, storage="int8", recipe=recipe,
-            seed=self.options.seed, scores=scores, weights_dir=folder,
+            seed=self.options.seed, scores=scores, licence=LICENCE, credits=CREDITS, weights_dir=folder,
         )  # fmt: skip
