@@ -14,6 +14,11 @@ BACKGROUND_POWER = 3.0
 """Holes are filled from their neighbours weighted by depth to this power: what opens up is mostly background."""
 
 
+POINT_FILTER, POINT_FILTER_ROWS = 0.05, 704
+"""The published filter drops pixels whose 5x5 window varies by 5 % in depth, for pictures of 704 rows. A coarser pixel
+spans more of a slope, so the threshold grows with the pixel; otherwise a meadow would count as an edge."""
+
+
 def fill_holes(rgb: Tensor, mask: Tensor, depth: Tensor | None = None) -> Tensor:
     """Fill what ``mask`` leaves open in [B, 3, H, W] pictures, from far neighbours rather than near ones.
 
@@ -50,7 +55,7 @@ def warp_clips(
     height, width = rgb.shape[-2:]
     identity = torch.eye(4, device=rgb.device, dtype=c2w.dtype).expand(batch, 4, 4)
     points = unproject(depth, K, identity).reshape(batch, height * width, 3)
-    weights = reliable_mask(depth)
+    weights = reliable_mask(depth, threshold=POINT_FILTER * POINT_FILTER_ROWS / min(height, width))
     if valid is not None:
         weights = weights & valid
     outputs = []
