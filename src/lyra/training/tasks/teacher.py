@@ -152,7 +152,10 @@ class TeacherTask:
         return torch.cat([clips[:, -1], warped[:, -1], imagined[:, -1]])
 
     def scores(self) -> dict[str, float]:
-        """PSNR of warp and teacher against true novel views, whole frames and holes, for several step counts."""
+        """PSNR of warp and teacher against true novel views, whole frames and holes, for several step counts.
+
+        Holes are scored where a frame has enough of them; a clip set without any has no such score.
+        """
         count = 12 if self.device.type == "cuda" else 1
         scores: dict[str, float] = {}
         for steps in (1, 2, 4, 8, 16) if self.device.type == "cuda" else (1,):
@@ -162,7 +165,8 @@ class TeacherTask:
             for name, video in (("warp", warped), (f"steps{steps}", imagined)):
                 frames = video[:, 1:].flatten(0, 1)
                 scores[f"psnr_{name}"] = round(float(psnr(frames, truth).mean()), 2)
-                scores[f"holes_{name}"] = round(float(psnr(frames[some], truth[some], holes[some]).mean()), 2)
+                if bool(some.any()):
+                    scores[f"holes_{name}"] = round(float(psnr(frames[some], truth[some], holes[some]).mean()), 2)
         return scores
 
     def pack(self, folder: Path, recipe: dict[str, Any], scores: dict[str, float]) -> Path:
