@@ -28,7 +28,7 @@ from lyra.models.depth import DepthNet
 from lyra.models.teacher import Teacher
 from lyra.models.tokenizer import Tokenizer
 from lyra.raster import render
-from lyra.stages import PerceiveConfig, decode, imagine, perceive, plan, warp
+from lyra.stages import PerceiveConfig, RecolorConfig, decode, imagine, perceive, plan, recolor, warp
 from lyra.structures import (
     Conditioning,
     Frames,
@@ -60,6 +60,7 @@ class GenerateOptions:
         cameras: file with one camera path to imagine in place of the named trajectories.
         device: ``auto``, ``cpu``, ``cuda`` or ``cuda:N``.
         fit: ``crop`` or ``pad``, how the photo is brought to the model's shape.
+        recolor: rounds that move the scene's colours towards the photo; 0 keeps the decoder's own.
     """
 
     seed: int = 0
@@ -71,12 +72,14 @@ class GenerateOptions:
     cameras: Path | None = None
     device: str = "auto"
     fit: Literal["crop", "pad"] = "crop"
+    recolor: int = RecolorConfig().rounds
 
     def __post_init__(self) -> None:
         if self.steps is not None and not 1 <= self.steps <= 200:
             raise InputError(f"steps {self.steps} is outside 1…200")
         if not 0 <= self.seed < 2**31:
             raise InputError(f"seed {self.seed} is outside 0…{2**31 - 1}")
+        RecolorConfig(self.recolor)
         if self.fit not in ("crop", "pad"):
             raise InputError(f"fit '{self.fit}' is unknown; choose crop or pad")
         if self.cameras is not None and self.trajectories is not None:
@@ -262,6 +265,8 @@ class Pipeline:
             frames = self.imagine_frames(latents)
         with clock.stage("decode"):
             scene = decode(views, latents, conditionings, frames, self.decoder, self.tokenizer, self.depth_net)
+        with clock.stage("recolor"):
+            scene = recolor(scene, views, RecolorConfig(options.recolor))
         with clock.stage("render"):
             gaussians = scene.gaussians[0]
             rerender = render(gaussians, scene.source)

@@ -62,8 +62,8 @@ def numbers(part: object) -> Iterator[float]:
 
 def test_every_key_is_there_and_every_number_is_one(report):
     assert set(report) == {
-        "protocol", "textures", "device", "methods", "scene_vs_teacher", "tokenizer_psnr", "depth",
-        "scene_at_own_camera_psnr", "by_trajectory", "frames",
+        "protocol", "textures", "device", "methods", "decoder_vs_teacher", "scene_vs_teacher", "tokenizer_psnr",
+        "depth", "scene_at_own_camera_psnr", "by_trajectory", "frames",
     }  # fmt: skip
     assert report["textures"] == "procedural" and report["device"] == "cpu"
     assert report["protocol"]["split"] == "val" and report["protocol"]["height"] == 64
@@ -75,7 +75,7 @@ def test_every_key_is_there_and_every_number_is_one(report):
         assert set(rows) == set(METHODS) and all(
             set(row) >= COLUMNS - {"psnr_holes", "lpips_holes"} for row in rows.values()
         )
-    assert set(report["frames"]) == {*METHODS, "scene_vs_teacher"}
+    assert set(report["frames"]) == {*METHODS, "decoder_vs_teacher", "scene_vs_teacher"}
     for method in METHODS:
         values = report["frames"][method]
         assert set(values) == COLUMNS and len(values["psnr_all"]) == 5 * 4 + 3
@@ -100,7 +100,7 @@ def test_untrained_networks_score_what_they_must(report):
 
 def test_table_shows_the_report_and_json_keeps_it(report):
     text = table(report)
-    for name in (*METHODS, "scene vs teacher"):
+    for name in (*METHODS, "decoder vs teacher", "scene vs teacher"):
         assert name in text
     assert f"{report['methods']['scene']['psnr_all']:.2f}" in text and "nan" not in text
     assert json.loads(json.dumps(report)) == report

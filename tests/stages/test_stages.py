@@ -1,6 +1,7 @@
 """The verbs, with networks small enough to know what they return."""
 
 import math
+from dataclasses import replace
 
 import pytest
 import torch
@@ -13,9 +14,19 @@ from lyra.models.decoder import Anchor, DecoderConfig, GaussianDecoder
 from lyra.models.teacher import Teacher, TeacherConfig
 from lyra.models.tokenizer import NanoTokenizer, NanoTokenizerConfig
 from lyra.raster import render
-from lyra.stages import PerceiveConfig, decode, imagine, perceive, plan, warp, warp_clips
+from lyra.stages import (
+    PerceiveConfig,
+    RecolorConfig,
+    decode,
+    imagine,
+    perceive,
+    plan,
+    recolor,
+    warp,
+    warp_clips,
+)  # fmt: skip
 from lyra.stages.warp import fill_holes
-from lyra.structures import Cameras, Frames, InputError, Views
+from lyra.structures import Cameras, Frames, Gaussians, InputError, Scene, Views
 
 HEIGHT, WIDTH, FRAMES = 64, 96, 17
 
@@ -142,3 +153,44 @@ def test_untrained_decoder_already_shows_the_photo():
     inside = mask & reliable_mask(torch.where(mask, caches[0].depth[16:17], 2.0), window=7, threshold=0.2)
     assert inside.float().mean() > 0.5
     assert float(psnr(seen, caches[0].warped[16:17], inside)) > 30
+
+
+def cloud(count: int = 40) -> Gaussians:
+    """Overlapping Gaussians before the source camera, the last one behind it."""
+    generator = torch.Generator().manual_seed(3)
+    means = torch.rand(count, 3, generator=generator) * torch.tensor([1.4, 0.9, 1.0]) + torch.tensor([-0.7, -0.45, 1.0])
+    means[-1] = torch.tensor([0.0, 0.0, -2.0])
+    quats = torch.tensor([1.0, 0, 0, 0]).expand(count, 4)
+    scales = torch.rand(count, 3, generator=generator) * 0.1 + 0.03
+    opacities = torch.rand(count, generator=generator) * 0.8 + 0.1
+    return Gaussians(means, quats, scales, opacities, torch.full((count, 3), 0.5))
+
+
+def test_recolor_takes_the_step_that_explicit_blending_weights_give():
+    views, gaussians = source_views(), cloud()
+    camera, count = views.cameras[0], len(gaussians)
+    white = torch.zeros(count, count, 3).index_put((torch.arange(count), torch.arange(count)), torch.tensor(1.0))
+    weights = torch.stack(  # W: how much of each Gaussian every pixel shows
+        [render(replace(gaussians, colors=one), camera).rgb[0, 0].flatten() for one in white], dim=1
+    ).double()
+    photo = views.frames.rgb[0].flatten(1).T.double()
+    residual = photo - weights @ gaussians.colors.double()
+    step = (weights.T @ residual) / (weights.T @ weights.sum(dim=1, keepdim=True) + 1e-3)
+    scene = recolor(Scene((gaussians,), camera), views, RecolorConfig(1))
+    expected = (gaussians.colors + step).clamp(0, 1)
+    assert torch.allclose(scene.gaussians[0].colors.double(), expected, atol=2e-4)
+    assert torch.equal(scene.gaussians[0].colors[-1], gaussians.colors[-1])  # behind the camera: not shown, not touched
+    assert torch.equal(scene.gaussians[0].means, gaussians.means)
+
+
+def test_no_round_of_recolouring_makes_the_picture_worse():
+    views, gaussians = source_views(), cloud(200)
+    camera = views.cameras[0]
+    errors = []
+    for rounds in range(6):
+        scene = recolor(Scene((gaussians,), camera), views, RecolorConfig(rounds))
+        errors.append(float((render(scene.gaussians[0], camera).rgb - views.frames.rgb).square().mean()))
+    assert errors == sorted(errors, reverse=True) and errors[-1] < 0.6 * errors[0]
+    assert scene.gaussians[0].colors.min() >= 0 and scene.gaussians[0].colors.max() <= 1
+    with pytest.raises(InputError, match="outside 0…100"):
+        RecolorConfig(-1)

@@ -49,6 +49,8 @@ class Generate:
     """Replace a scene that is already in the folder."""
     fit: Literal["crop", "pad"] = "crop"
     """How a photo of another shape is brought to the networks' shape."""
+    recolor: Annotated[int, arg(metavar="N")] = 2
+    """Rounds that move the scene's colours towards the photo; 0 keeps what the decoder said."""
 
     def run(self) -> int:
         """Check everything, then load the networks, then make the scene."""
@@ -93,6 +95,7 @@ class Generate:
             cameras=self.cameras,
             device=self.device,
             fit=self.fit,
+            recolor=self.recolor,
         )
 
     def _report(self, result: "Result", total: float) -> None:

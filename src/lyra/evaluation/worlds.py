@@ -14,7 +14,7 @@ from lyra.metrics import depth_error, psnr
 from lyra.models.perceptual import SqueezePerceptual
 from lyra.pipeline import FRAMES, Pipeline, resolve_device
 from lyra.raster import render
-from lyra.stages import decode, imagine, plan, warp
+from lyra.stages import decode, imagine, plan, recolor, warp
 from lyra.structures import Cameras, Frames, Views
 from lyra.worlds import collate, film, film_source, load_textures, sample_world
 
@@ -50,7 +50,7 @@ class WorldsProtocol:
     """Seed of the first world: a long run can be done in parts."""
 
 
-METHODS = ("input_repeated", "warp_nearest", "teacher", "scene")
+METHODS = ("input_repeated", "warp_nearest", "teacher", "decoder", "scene")
 
 
 @torch.no_grad()
@@ -67,8 +67,9 @@ def evaluate_worlds(
 
     Returns:
         ``methods`` against the true views: the input repeated, the forward warp with holes filled from the nearest
-        valid pixel, the teacher's RGB, renders of the scene; ``scene_vs_teacher``; ``tokenizer`` reconstruction of
-        the true clips; ``depth`` errors; the same by trajectory.
+        valid pixel, the teacher's RGB, renders of what the decoder says, renders of the finished (recoloured) scene;
+        ``decoder_vs_teacher`` and ``scene_vs_teacher``; ``tokenizer`` reconstruction of the true clips; ``depth``
+        errors; the same by trajectory.
     """
     protocol = protocol or WorldsProtocol()
     device = resolve_device(protocol.device)
@@ -78,7 +79,7 @@ def evaluate_worlds(
     store = textures.to(device)
     sheets = {name: ScoreSheet() for name in METHODS}
     by_path: dict[str, dict[str, ScoreSheet]] = {}
-    agreement = ScoreSheet()
+    agreement = {"decoder": ScoreSheet(), "scene": ScoreSheet()}
     tokenizer_psnr: list[float] = []
     depth_scores: list[tuple[float, float]] = []
     own_camera: list[float] = []
@@ -102,27 +103,29 @@ def evaluate_worlds(
         caches = tuple(warp(views, path) for path in paths)
         latents = imagine(caches, pipeline.teacher, pipeline.tokenizer, protocol.steps, protocol.seed)
         teacher = pipeline.imagine_frames(latents)
-        scene = decode(views, latents, caches, teacher, pipeline.decoder, pipeline.tokenizer, pipeline.depth_net)
+        decoded = decode(views, latents, caches, teacher, pipeline.decoder, pipeline.tokenizer, pipeline.depth_net)
+        scene = recolor(decoded, views)
         gaussians = scene.gaussians[0]
         own_camera.append(float(psnr(render(gaussians, camera).rgb.clamp(0, 1), source[None])))
         for view, path in enumerate(paths):
             holes = ~warp(exact, path).mask[frames]
             # A circle ends where it began: a frame that shows the source again says nothing about novel views.
             moved = (c2w[view, frames] - torch.eye(4, device=device)).abs().amax(dim=(1, 2)) > 1e-3
-            renders = render(gaussians, path.cameras[torch.tensor(frames)]).rgb
+            cameras = path.cameras[torch.tensor(frames)]
             candidates = {
                 "input_repeated": source.expand_as(truth[view]),
                 "warp_nearest": fill_nearest(caches[view].warped[frames], caches[view].mask[frames]),
                 "teacher": teacher[view, frames],
-                "scene": renders,
+                "decoder": render(decoded.gaussians[0], cameras).rgb,
+                "scene": render(gaussians, cameras).rgb,
             }
             for name, images in candidates.items():
                 scores = score_clip(images[moved], truth[view, moved], holes[moved], late[moved], perceptual)
                 sheets[name].add(scores)
                 by_path.setdefault(path.name, {}).setdefault(name, ScoreSheet()).add(scores)
-            agreement.add(
-                score_clip(renders[moved], teacher[view, frames][moved], holes[moved], late[moved], perceptual)
-            )
+            for name, sheet in agreement.items():
+                imagined = teacher[view, frames]
+                sheet.add(score_clip(candidates[name][moved], imagined[moved], holes[moved], late[moved], perceptual))
         if index - protocol.first < protocol.tokenizer_worlds:
             view = index % len(paths)
             clip = film(worlds, store, c2w[None, view : view + 1], protocol.height, protocol.width).rgb[0].clamp(0, 1)
@@ -134,8 +137,11 @@ def evaluate_worlds(
         "textures": "procedural" if textures.is_procedural else "pack",
         "device": str(device),
         "methods": {name: sheet.means() for name, sheet in sheets.items()},
-        "scene_vs_teacher": agreement.means(),
-        "frames": {name: vars(sheet) for name, sheet in {**sheets, "scene_vs_teacher": agreement}.items()},
+        **{f"{name}_vs_teacher": sheet.means() for name, sheet in agreement.items()},
+        "frames": {
+            **{name: vars(sheet) for name, sheet in sheets.items()},
+            **{f"{name}_vs_teacher": vars(sheet) for name, sheet in agreement.items()},
+        },
         "tokenizer_psnr": _mean(tokenizer_psnr),
         "depth": {"abs_rel": _mean([a for a, _ in depth_scores]), "delta1": _mean([d for _, d in depth_scores])},
         "scene_at_own_camera_psnr": _mean(own_camera),
@@ -147,14 +153,15 @@ def evaluate_worlds(
 
 def table(report: dict[str, Any]) -> str:
     """The report as a plain-text table."""
-    lines = [f"{'':16s}{'PSNR':>8s}{'SSIM':>8s}{'lpips_sq':>9s} | last third {'':10s} | disoccluded"]
-    rows = {**report["methods"], "scene vs teacher": report["scene_vs_teacher"]}
+    lines = [f"{'':18s}{'PSNR':>8s}{'SSIM':>8s}{'lpips_sq':>9s} | last third {'':10s} | disoccluded"]
+    rows = dict(report["methods"])
+    rows.update({f"{name} vs teacher": report[f"{name}_vs_teacher"] for name in ("decoder", "scene")})
     for name, row in rows.items():
         cells = [row.get(k, float("nan")) for k in ("psnr_all", "ssim_all", "lpips_all")]
         late = [row.get(k, float("nan")) for k in ("psnr_late", "ssim_late", "lpips_late")]
         holes = [row.get(k, float("nan")) for k in ("psnr_holes", "lpips_holes")]
         lines.append(
-            f"{name:16s}{cells[0]:8.2f}{cells[1]:8.3f}{cells[2]:9.3f} |"
+            f"{name:18s}{cells[0]:8.2f}{cells[1]:8.3f}{cells[2]:9.3f} |"
             f"{late[0]:7.2f}{late[1]:7.3f}{late[2]:7.3f} |{holes[0]:7.2f}{holes[1]:7.3f}"
         )
     lines.append(f"tokenizer {report['tokenizer_psnr']:.2f} dB; depth AbsRel {report['depth']['abs_rel']:.3f},")

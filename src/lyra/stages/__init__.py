@@ -4,15 +4,18 @@ from lyra.stages.decode import decode, prepare_inputs
 from lyra.stages.imagine import imagine, teacher_inputs
 from lyra.stages.perceive import PerceiveConfig, perceive
 from lyra.stages.plan import plan
+from lyra.stages.recolor import RecolorConfig, recolor
 from lyra.stages.warp import warp, warp_clips
 
 __all__ = [
     "PerceiveConfig",
+    "RecolorConfig",
     "decode",
     "imagine",
     "perceive",
     "plan",
     "prepare_inputs",
+    "recolor",
     "teacher_inputs",
     "warp",
     "warp_clips",

@@ -22,7 +22,7 @@ def rotation_of(quat):
 
 
 def test_untrained_decoder_returns_the_lifted_anchor_frames(build):
-    config = build.nano_config()
+    config = build.nano_config(footprint=0.5, opacity_start=0.8, hide_visible=False)
     inputs = build.inputs(config, batch=2, views=3)
     blocks = inputs.depth.unflatten(3, (-1, 2)).unflatten(5, (-1, 2))[..., :1, :, :1].expand(-1, -1, -1, -1, 2, -1, 2)
     inputs = replace(inputs, depth=blocks.flatten(5, 6).flatten(3, 4))  # constant in cells of 2 x 2
@@ -57,7 +57,7 @@ def test_untrained_decoder_returns_the_lifted_anchor_frames(build):
 
 
 def test_residuals_act_by_the_stated_formulas(build):
-    config = build.nano_config(anchors=(Anchor(16, 1, "all"),))
+    config = build.nano_config(anchors=(Anchor(16, 1, "all"),), opacity_start=0.8, hide_visible=False)
     inputs = build.inputs(config, views=1)
     decoder = build.decoder(config)
     base = decoder(inputs)
@@ -80,6 +80,21 @@ def test_residuals_act_by_the_stated_formulas(build):
     inside = (expected > 0) & (expected < 1)
     torch.testing.assert_close(moved.colors[inside], expected[inside])
     assert (~inside).any() and moved.item(0).colors.min() >= 0 and moved.item(0).colors.max() <= 1
+
+
+def test_gaussians_of_later_frames_fade_by_how_much_of_their_cell_the_cache_shows(build):
+    anchors = (Anchor(0, 1, "first"), Anchor(16, 2, "all"))
+    inputs = build.inputs(build.nano_config(anchors=anchors), views=2)
+    decoders = [
+        build.decoder(build.nano_config(anchors=anchors, hide_visible=hide), random_weights=True)
+        for hide in (False, True)
+    ]
+    open_, hidden = (decoder(inputs).opacities[0] for decoder in decoders)
+    first = inputs.height * inputs.width
+    assert torch.equal(open_[:first], hidden[:first])  # the first picture carries all it shows
+    cells = inputs.visible[0, :, 1].unflatten(1, (-1, 2)).unflatten(3, (-1, 2)).mean(dim=(2, 4)).flatten()
+    torch.testing.assert_close(hidden[first:], open_[first:] * (1 - cells))
+    assert (cells == 1).any() and (cells == 0).any()
 
 
 def test_soft_functions_keep_a_gradient_everywhere():

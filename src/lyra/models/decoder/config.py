@@ -64,6 +64,8 @@ class DecoderConfig:
         scale_limit: largest change of the log scale.
         color_limit: largest change of the colour before clamping.
         opacity_start: start value of the opacity.
+        hide_visible: cells of later frames that the 3D cache shows carry no Gaussian: the picture of the first anchor
+            carries that surface already, and copies of it would only veil it.
     """
 
     latent_channels: int = 16
@@ -109,6 +111,7 @@ class DecoderConfig:
     scale_limit: float = 1.5
     color_limit: float = 0.5
     opacity_start: float = 0.8
+    hide_visible: bool = False
 
     def __post_init__(self) -> None:
         # A config read back from JSON has dictionaries and lists where it had anchors and tuples.
@@ -173,4 +176,7 @@ def nano() -> DecoderConfig:
         head="anchored",
         anchors=(Anchor(0, 1, "first"), Anchor(8, 2, "all"), Anchor(16, 2, "all")),
         prune_ratio=0.0,
+        footprint=0.45,
+        opacity_start=0.88,
+        hide_visible=True,
     )

@@ -28,7 +28,9 @@ class AnchoredHead(nn.Module):
     """Tokens, pictures and depth of the anchor frames to Gaussians.
 
     Before training the residuals are zero: each Gaussian stands at the unprojected depth of its cell with the
-    mean colour of its cell. Output order: anchors in the order of the config, inside each views, rows, columns.
+    mean colour of its cell. With ``hide_visible`` the Gaussians of later frames fade by how much of their cell the
+    cache shows: what the first picture shows, the first picture carries. Output order: anchors in the order of the
+    config, inside each views, rows, columns.
     """
 
     def __init__(self, config: DecoderConfig) -> None:
@@ -115,12 +117,15 @@ class AnchoredHead(nn.Module):
             identity = torch.eye(1, 4, dtype=rotation.dtype, device=rotation.device)[0]
             camera = quaternion_from_rotation(c2w[..., :3, :3])[:, :, None, None]
             opacity_bias = math.log(config.opacity_start / (1 - config.opacity_start))
+            opacity = torch.sigmoid(opacity + opacity_bias)
+            if config.hide_visible and anchor.frame > 0:
+                opacity = opacity * (1 - guides[:, :, 4, ..., None])
             color = guides[:, :, :3].movedim(2, -1) + bounded(rgb, config.color_limit)
             return GaussianBatch(
                 means=(origins + length * directions).flatten(1, 3),
                 quats=quaternion_product(camera, F.normalize(identity + rotation, dim=-1)).flatten(1, 3),
                 scales=(footprint * torch.exp(bounded(scale, config.scale_limit))).flatten(1, 3),
-                opacities=torch.sigmoid(opacity + opacity_bias)[..., 0].flatten(1, 3),
+                opacities=opacity[..., 0].flatten(1, 3),
                 colors=soft_clamp(color).flatten(1, 3),
             )
 

@@ -27,7 +27,9 @@ from lyra.worlds import Split, TextureStore, film_source, load_textures
 FRAMES = 17
 VIEWS = 6
 SCENES_PER_REFRESH = 4
-TARGETS = 8
+TARGETS = 9
+SOURCE_TARGETS = 1
+"""Of these, so many are the input picture at its own camera."""
 PERCEPTUAL_WEIGHT = 0.15
 DEPTH_WEIGHT = 0.05
 OPACITY_WEIGHT = 0.01
@@ -36,7 +38,9 @@ OPACITY_WEIGHT = 0.01
 class DecoderTask:
     """MSE, gradients, perceptual distance and scale-invariant depth between renders and the teacher's frames.
 
-    Nothing that was rendered from a world is ever a target: worlds and photographs lend the first picture only.
+    Nothing that was rendered from a world is ever a target: worlds and photographs lend the first picture only. That
+    picture is the input, and frame 0 of every clip is the picture itself: there the target is the picture where the
+    anchors show it, and the tokenizer's decode of it where the anchors show that.
     """
 
     learning_rate = 6e-4
@@ -122,16 +126,21 @@ class DecoderTask:
         count = 1 + step % VIEWS if step % 3 == 0 else VIEWS
         views = order[:count].sort().values
         scenes = self.pool.draw(self.batch, views)
-        gaussians = self._decode(self.network, scenes, clean_source=bool(step % 2))
+        clean_source = bool(step % 2)
+        gaussians = self._decode(self.network, scenes, clean_source)
         rendered, targets, depths, truths = [], [], [], []
         for item in range(self.batch):
             view = torch.randint(count, (TARGETS,), device=self.device)
             late = torch.rand(TARGETS, device=self.device) ** 0.6
             frame = (late * FRAMES).long().clamp(max=FRAMES - 1)
+            frame[:SOURCE_TARGETS] = 0
             rgb, depth, _ = self._render(gaussians, item, scenes.c2w[item, view, frame], scenes.K[item, view])
             rendered.append(rgb)
             depths.append(depth)
-            targets.append(scenes.frames[item, view, frame].float() / 255)
+            target = scenes.frames[item, view, frame]
+            if clean_source:
+                target[frame == 0] = scenes.source[item]
+            targets.append(target.float() / 255)
             truths.append(scenes.cache_depth[item, view, frame].float())
         image, target, depth, truth = (torch.cat(p) for p in (rendered, targets, depths, truths))
         mse = (image - target).square().mean()

@@ -24,7 +24,8 @@ class DepthTask:
     learning_rate = 6e-4
     weight_decay = 0.02
     ema_decay = 0.998
-    slow_prefixes: tuple[str, ...] = ()
+    slow_prefixes: tuple[str, ...] = ("encoder.",)
+    """What photographs taught the encoder must survive worlds that are not photographs."""
 
     def __init__(self, options: TrainOptions, device: torch.device, encoder: Path | None = None) -> None:
         self.options, self.device = options, device
