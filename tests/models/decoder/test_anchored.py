@@ -97,6 +97,23 @@ def test_gaussians_of_later_frames_fade_by_how_much_of_their_cell_the_cache_show
     assert (cells == 1).any() and (cells == 0).any()
 
 
+def test_sharpness_and_solidity_act_on_their_own_anchor_alone(build):
+    plain = (Anchor(0, 1, "first"), Anchor(16, 2, "all"))
+    changed = (Anchor(0, 1, "first", sharpness=1.6, solidity=3.0), Anchor(16, 2, "all"))
+    inputs = build.inputs(build.nano_config(anchors=plain), views=2)
+    base, other = (
+        build.decoder(build.nano_config(anchors=anchors), random_weights=True)(inputs) for anchors in (plain, changed)
+    )
+    first = inputs.height * inputs.width
+    torch.testing.assert_close(other.scales[0, :first], base.scales[0, :first] / 1.6)
+    torch.testing.assert_close(1 - other.opacities[0, :first], (1 - base.opacities[0, :first]) ** 3)
+    for name in ("means", "quats", "colors"):
+        assert torch.equal(getattr(other, name), getattr(base, name))
+    assert torch.equal(other.scales[0, first:], base.scales[0, first:])
+    with pytest.raises(ValueError, match="must be positive"):
+        Anchor(0, 1, solidity=0)
+
+
 def test_soft_functions_keep_a_gradient_everywhere():
     x = torch.tensor([-2.0, -0.1, 0.0, 0.4, 1.0, 1.3], requires_grad=True)
     soft_clamp(x).sum().backward()

@@ -16,17 +16,26 @@ class Anchor:
         frame: pixel frame of the clip.
         stride: pixels per Gaussian along each side: 1, 2 or 4.
         views: every view, or only the first (the first frame is the source picture in all of them).
+        sharpness: the standard deviations are divided by this.
+        solidity: the transparency 1 - opacity is raised to this power.
+
+    Sharpness and solidity are set after training: what learns from a teacher's soft frames comes out soft, and the
+    pixels of a photograph need not be.
     """
 
     frame: int
     stride: int
     views: Literal["first", "all"] = "all"
+    sharpness: float = 1.0
+    solidity: float = 1.0
 
     def __post_init__(self) -> None:
         if self.stride not in (1, 2, 4):
             raise ValueError(f"Anchor: stride {self.stride} is not 1, 2 or 4")
         if self.views not in ("first", "all"):
             raise ValueError(f"Anchor: views {self.views!r} is neither 'first' nor 'all'")
+        if self.sharpness <= 0 or self.solidity <= 0:
+            raise ValueError(f"Anchor: sharpness {self.sharpness} and solidity {self.solidity} must be positive")
 
 
 @dataclass(frozen=True)

@@ -117,7 +117,8 @@ class AnchoredHead(nn.Module):
             identity = torch.eye(1, 4, dtype=rotation.dtype, device=rotation.device)[0]
             camera = quaternion_from_rotation(c2w[..., :3, :3])[:, :, None, None]
             opacity_bias = math.log(config.opacity_start / (1 - config.opacity_start))
-            opacity = torch.sigmoid(opacity + opacity_bias)
+            footprint = footprint / anchor.sharpness
+            opacity = 1 - torch.sigmoid(-opacity - opacity_bias) ** anchor.solidity
             if config.hide_visible and anchor.frame > 0:
                 opacity = opacity * (1 - guides[:, :, 4, ..., None])
             color = guides[:, :, :3].movedim(2, -1) + bounded(rgb, config.color_limit)
