@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from lyra.models.teacher import Teacher, TeacherConfig, TeacherInputs, nano, official, pool_mask
+from lyra.models.teacher import Teacher, TeacherConfig, TeacherInputs, nano, pool_mask
+from lyra.models.teacher.config import official  # the package's module of that name would shadow it
 from lyra.models.teacher.official import from_official, official_names, to_official
 from lyra.structures import InputError
 
