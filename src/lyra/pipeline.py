@@ -17,16 +17,17 @@ from torch import Tensor
 
 from lyra import __version__
 from lyra.geometry.tour import smooth_tour
-from lyra.hub import list_models, load_model
+from lyra.hub import config_to_dict, list_models, load_model
 from lyra.io.camera_path import read_camera_path
 from lyra.io.contact_sheet import contact_sheet
 from lyra.io.depth_file import read_depth
-from lyra.io.images import Photo, fit_photo, nano_grid, read_photo
+from lyra.io.images import Photo, fit_photo, read_photo
 from lyra.io.scene_folder import CAMERAS_FILE, SceneFolder, cameras_to_json, save_scene, write_run
 from lyra.models.decoder import GaussianDecoder
 from lyra.models.depth import DepthNet
 from lyra.models.teacher import Teacher
 from lyra.models.tokenizer import Tokenizer
+from lyra.preset import Preset, nano
 from lyra.raster import render
 from lyra.stages import PerceiveConfig, RecolorConfig, decode, imagine, perceive, plan, recolor, warp
 from lyra.structures import (
@@ -60,7 +61,8 @@ class GenerateOptions:
         cameras: file with one camera path to imagine in place of the named trajectories.
         device: ``auto``, ``cpu``, ``cuda`` or ``cuda:N``.
         fit: ``crop`` or ``pad``, how the photo is brought to the model's shape.
-        recolor: rounds that move the scene's colours towards the photo; 0 keeps the decoder's own.
+        recolor: rounds that move the scene's colours towards the photo; 0 keeps the decoder's own, ``None`` takes the
+            number that belongs to the networks.
     """
 
     seed: int = 0
@@ -72,14 +74,14 @@ class GenerateOptions:
     cameras: Path | None = None
     device: str = "auto"
     fit: Literal["crop", "pad"] = "crop"
-    recolor: int = RecolorConfig().rounds
+    recolor: int | None = None
 
     def __post_init__(self) -> None:
         if self.steps is not None and not 1 <= self.steps <= 200:
             raise InputError(f"steps {self.steps} is outside 1…200")
         if not 0 <= self.seed < 2**31:
             raise InputError(f"seed {self.seed} is outside 0…{2**31 - 1}")
-        RecolorConfig(self.recolor)
+        RecolorConfig(self.recolor or 0)
         if self.fit not in ("crop", "pad"):
             raise InputError(f"fit '{self.fit}' is unknown; choose crop or pad")
         if self.cameras is not None and self.trajectories is not None:
@@ -115,6 +117,8 @@ class Result:
         renders: the scene along the V trajectories.
         stages: seconds and peak memory of each stage.
         options: what was asked for.
+        preset: sizes and choices that belong to the networks.
+        models: checksum and licence of every network that took part.
     """
 
     name: str
@@ -128,6 +132,8 @@ class Result:
     renders: tuple[Rendering, ...]
     stages: tuple[StageReport, ...]
     options: GenerateOptions
+    preset: Preset = field(default_factory=nano)
+    models: dict[str, dict[str, str]] = field(default_factory=dict)
 
 
 @dataclass
@@ -178,9 +184,17 @@ def resolve_device(name: str) -> torch.device:
 
 
 class Pipeline:
-    """The nano networks, loaded once; ``run`` may be called many times."""
+    """The networks, loaded once; ``run`` may be called many times. Other networks override what differs for them."""
 
-    def __init__(self, depth_net: DepthNet, tokenizer: Tokenizer, teacher: Teacher, decoder: GaussianDecoder) -> None:
+    def __init__(
+        self,
+        depth_net: DepthNet,
+        tokenizer: Tokenizer,
+        teacher: Teacher,
+        decoder: GaussianDecoder,
+        preset: Preset | None = None,
+    ) -> None:
+        self.preset = preset or nano()
         self.depth_net = depth_net.eval()
         self.tokenizer = tokenizer.eval()
         self.teacher = teacher.eval()
@@ -223,7 +237,7 @@ class Pipeline:
         clock = _Clock(progress or (lambda report: None), self.device)
         with clock.stage("read"):
             picture = read_photo(photo)
-            height, width = nano_grid(picture.frames.width, picture.frames.height)
+            height, width = self.preset.grid(picture.frames.width, picture.frames.height)
             rgb, fitted = fit_photo(picture.frames.rgb[0], height, width, options.fit)
             frames = Frames(rgb[None].to(self.device))
             given = read_depth(options.depth, height, width) if options.depth is not None else None
@@ -231,28 +245,25 @@ class Pipeline:
             if fov is None and picture.focal_px_fraction is not None:
                 fov = math.degrees(2 * math.atan(0.5 / fitted.focal_px_fraction(picture.focal_px_fraction)))
         with clock.stage("perceive"):
-            views = perceive(frames, self.depth_net, PerceiveConfig(fov), given)
-        with clock.stage("warp"):
-            trajectories = self._plan(views, options)
-            conditionings = tuple(warp(views, trajectory) for trajectory in trajectories)
-        return self._imagine_and_decode(photo.name, picture, views, conditionings, options, clock)
+            views = perceive(frames, self.depth_net, PerceiveConfig(fov, self.preset.depth_reduction), given)
+        trajectories = self._plan(views, options)
+        conditionings, latents = self._imagine(views, trajectories, options, clock)
+        return self._finish(photo.name, picture, views, conditionings, latents, options, clock)
 
     def _plan(self, views: Views, options: GenerateOptions) -> tuple[Trajectory, ...]:
         if options.cameras is not None:
-            path = read_camera_path(options.cameras, views.cameras[0].to("cpu"), FRAMES)
+            path = read_camera_path(options.cameras, views.cameras[0].to("cpu"), self.preset.frames)
             return (path.to(self.device),)
         generator = torch.Generator().manual_seed(options.seed)
-        return plan(views, FRAMES, options.trajectories, options.strength, generator)
+        names = options.trajectories or self.preset.trajectories
+        return plan(views, self.preset.frames, names, options.strength, generator)
 
-    def _imagine_and_decode(
-        self,
-        name: str,
-        picture: Photo,
-        views: Views,
-        conditionings: tuple[Conditioning, ...],
-        options: GenerateOptions,
-        clock: _Clock,
-    ) -> Result:
+    def _imagine(
+        self, views: Views, trajectories: tuple[Trajectory, ...], options: GenerateOptions, clock: _Clock
+    ) -> tuple[tuple[Conditioning, ...], Latents]:
+        """Warp the cache along the trajectories, and let the teacher imagine a clip for each."""
+        with clock.stage("warp"):
+            conditionings = tuple(warp(views, trajectory) for trajectory in trajectories)
         steps = options.steps or self.teacher.config.steps
         total = steps * len(conditionings)
 
@@ -261,19 +272,43 @@ class Pipeline:
 
         with clock.stage("imagine", f"{len(conditionings)} trajectories x {steps} steps"):
             latents = imagine(conditionings, self.teacher, self.tokenizer, steps, options.seed, on_step)
+        return conditionings, latents
+
+    def _decode(self, views: Views, latents: Latents, conditionings: tuple[Conditioning, ...], frames: Tensor) -> Scene:
+        return decode(views, latents, conditionings, frames, self.decoder, self.tokenizer, self.depth_net)
+
+    def _models(self) -> dict[str, dict[str, str]]:
+        """Checksum and licence of every network that takes part."""
+        cards = {card.name: card for card in list_models()}
+        return {
+            name: {"sha256": cards[name].sha256, "licence": cards[name].licence} for name in MODELS if name in cards
+        }
+
+    def _finish(
+        self,
+        name: str,
+        picture: Photo,
+        views: Views,
+        conditionings: tuple[Conditioning, ...],
+        latents: Latents,
+        options: GenerateOptions,
+        clock: _Clock,
+    ) -> Result:
         with clock.stage("frames"):
             frames = self.imagine_frames(latents)
         with clock.stage("decode"):
-            scene = decode(views, latents, conditionings, frames, self.decoder, self.tokenizer, self.depth_net)
+            scene = self._decode(views, latents, conditionings, frames)
+        rounds = self.preset.recolor if options.recolor is None else options.recolor
         with clock.stage("recolor"):
-            scene = recolor(scene, views, RecolorConfig(options.recolor))
+            scene = recolor(scene, views, RecolorConfig(rounds))
         with clock.stage("render"):
-            gaussians = scene.gaussians[0]
-            rerender = render(gaussians, scene.source)
-            renders = tuple(render(gaussians, c.trajectory.cameras) for c in conditionings)
+            gaussians, how = scene.gaussians[0], self.preset.render
+            rerender = render(gaussians, scene.source, how)
+            renders = tuple(render(gaussians, c.trajectory.cameras, how) for c in conditionings)
         return Result(
-            name, picture, views, conditionings, latents, frames, scene, rerender, renders, tuple(clock.done), options
-        )
+            name, picture, views, conditionings, latents, frames, scene, rerender, renders, tuple(clock.done), options,
+            self.preset, self._models(),
+        )  # fmt: skip
 
 
 def generate(photo: Path | str, options: GenerateOptions | None = None, **choices: Any) -> Result:
@@ -300,9 +335,10 @@ def write_result(result: Result, out: Path, overwrite: bool = False, progress: P
     clock = _Clock(progress or (lambda report: None), result.latents.z.device)
     with SceneFolder(out, overwrite=overwrite) as folder:
         with clock.stage("write"):
-            scene = replace(result.scene.to("cpu"), provenance={"models": _model_records(), "photo": result.name})
+            scene = replace(result.scene.to("cpu"), provenance={"models": result.models, "photo": result.name})
             save_scene(folder, scene)
-            video = render(result.scene.gaussians[0], smooth_tour(result.scene.source, PREVIEW_FRAMES))
+            tour = smooth_tour(result.scene.source, PREVIEW_FRAMES)
+            video = render(result.scene.gaussians[0], tour, result.preset.render)
             write_video(folder.path / "preview.mp4", video.rgb.cpu().clamp(0, 1), PREVIEW_FPS)
             contact_sheet(
                 folder.path / "contact_sheet.png",
@@ -315,19 +351,13 @@ def write_result(result: Result, out: Path, overwrite: bool = False, progress: P
             )
             cameras_file = folder.path / CAMERAS_FILE
             record = json.loads(cameras_file.read_text())
-            record["trajectories"] = {c.trajectory.name: _path_record(c.trajectory) for c in result.conditionings}
+            record["trajectories"] = {path.name: _path_record(path) for path in result.latents.trajectories}
             cameras_file.write_text(json.dumps(record))
         write_run(folder.path, _run_record(result, clock.done))
 
 
 def _path_record(trajectory: Trajectory) -> dict[str, Any]:
     return {"strength": trajectory.strength, **cameras_to_json(trajectory.cameras)}
-
-
-def _model_records() -> dict[str, dict[str, str]]:
-    """Checksum and licence of every network that took part."""
-    cards = {card.name: card for card in list_models()}
-    return {name: {"sha256": cards[name].sha256, "licence": cards[name].licence} for name in MODELS if name in cards}
 
 
 def _run_record(result: Result, written: list[StageReport]) -> dict[str, Any]:
@@ -342,7 +372,8 @@ def _run_record(result: Result, written: list[StageReport]) -> dict[str, Any]:
         "photo": result.name,
         "notices": list(result.photo.notices),
         "options": options,
-        "trajectories": [{"name": c.trajectory.name, "strength": c.trajectory.strength} for c in result.conditionings],
+        "preset": config_to_dict(result.preset),
+        "trajectories": [{"name": path.name, "strength": path.strength} for path in result.latents.trajectories],
         "fov_degrees": round(float(result.views.cameras.fov_x[0]) * 57.29577951308232, 2),
         "gaussians": len(result.scene.gaussians[0]),
         "stages": [asdict(stage) for stage in [*result.stages, *written]],
