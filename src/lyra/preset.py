@@ -1,6 +1,6 @@
 """What belongs to one set of weights: which road they go, sizes, paths, and how their Gaussians are drawn."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
@@ -93,6 +93,11 @@ def published(decoder: Literal["static", "dynamic"] = "static") -> Preset:
         keep=(0, 60, 120),
         decoder=f"decoder-{decoder}",
     )
+
+
+def toy(decoder: Literal["static", "dynamic"] = "static") -> Preset:
+    """The published road at the smallest size: 17 frames of 64 x 96."""
+    return replace(published(decoder), name=f"toy-{decoder}", frames=17, height=64, width=96, keep=(0, 8, 16))
 
 
 def preset_of(folder: Path) -> Preset:

@@ -17,6 +17,7 @@ from lyra.cli.evaluate import EvaluatePhotos, EvaluateWorlds
 from lyra.cli.faults import INTERRUPTED, leave_quietly, one_line
 from lyra.cli.generate import Generate
 from lyra.cli.models import ModelsList, ModelsShow
+from lyra.cli.official import ModelsExportOfficial, ModelsImportOfficial, ModelsRandomOfficial
 from lyra.cli.render import Render
 from lyra.cli.train import Train
 from lyra.cli.worlds import Worlds
@@ -30,7 +31,16 @@ COMMANDS: dict[str, type | tuple[str, dict[str, type]]] = {
     "generate": Generate,
     "render": Render,
     "doctor": Doctor,
-    "models": ("The networks that ship inside.", {"list": ModelsList, "show": ModelsShow}),
+    "models": (
+        "The networks: those that ship inside, and published ones.",
+        {
+            "list": ModelsList,
+            "show": ModelsShow,
+            "import-official": ModelsImportOfficial,
+            "export-official": ModelsExportOfficial,
+            "random-official": ModelsRandomOfficial,
+        },
+    ),
     "evaluate": ("Measure quality, time and memory.", {"worlds": EvaluateWorlds, "photos": EvaluatePhotos}),
     "train": Train,
     "worlds": Worlds,

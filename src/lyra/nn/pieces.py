@@ -34,7 +34,8 @@ def _mixed(block: MambaBlock, x: Tensor, together: int) -> Tensor:
             part = block.norm(x[:, start : start + together])
             if backwards:
                 part = part.flip(1)
-            y, state, tail = _scan_piece(scan, *mixer.in_proj(part).split(mixer.sizes, dim=-1), state, tail)
+            z, xBC, dt = mixer.in_proj(part).split(mixer.sizes, dim=-1)
+            y, state, tail = _scan_piece(scan, z, xBC, dt, state, tail)
             total[:, start : start + together] += y.flip(1) if backwards else y
     parts = zip(x.split(together, dim=1), total.split(together, dim=1), strict=True)
     return torch.cat([part + mixer.out_proj(y) for part, y in parts], dim=1)

@@ -3,7 +3,7 @@
 from lyra.stages.decode import decode, prepare_inputs
 from lyra.stages.decode_published import decode_published
 from lyra.stages.imagine import imagine, teacher_inputs
-from lyra.stages.imagine_published import PublishedSampling, TextPair, imagine_published
+from lyra.stages.imagine_published import PublishedSampling, imagine_published, published_inputs
 from lyra.stages.perceive import PerceiveConfig, perceive
 from lyra.stages.plan import plan
 from lyra.stages.recolor import RecolorConfig, recolor
@@ -14,7 +14,6 @@ __all__ = [
     "PerceiveConfig",
     "PublishedSampling",
     "RecolorConfig",
-    "TextPair",
     "decode",
     "decode_published",
     "grow_cache",
@@ -23,6 +22,7 @@ __all__ = [
     "perceive",
     "plan",
     "prepare_inputs",
+    "published_inputs",
     "recolor",
     "start_cache",
     "teacher_inputs",

@@ -1,8 +1,8 @@
 """The Cosmos tokenizer a few frames at a time, with the same result as all at once.
 
-Everything in it is causal in time and works frame by frame in space, so a clip can pass in pieces if each layer remembers
-what it has seen: a convolution its last inputs, attention over time its keys and values. Memory then depends on the
-length of a piece, not of the clip. (Cutting in space would change the result: each frame is normalised as a whole.)
+Everything in it is causal in time and works frame by frame in space, so a clip can pass in pieces if each layer
+remembers what it has seen: a convolution its last inputs, attention over time its keys and values. Memory then depends
+on the length of a piece, not of the clip. (Cutting in space would change the result: each frame is normalised whole.)
 """
 
 from collections.abc import Callable, Iterator
@@ -30,7 +30,7 @@ def streaming(module: nn.Module) -> Iterator[None]:
     for part in module.modules():
         forward = _continued(part)
         if forward is not None:
-            part.forward = forward  # type: ignore[method-assign]
+            part.forward = forward
             changed.append(part)
     try:
         yield
@@ -138,6 +138,8 @@ class _Upsampling(_Layer):
 class _Attention(_Layer):
     """Frames attend to themselves and to all before, whose keys and values are kept."""
 
+    seen: tuple[Tensor, Tensor] | None = None
+
     def __call__(self, x: Tensor, attention_mask: Tensor | None = None) -> Tensor:
         part = self.part
         height, width = x.shape[-2:]
@@ -146,9 +148,9 @@ class _Attention(_Layer):
             to(normal).permute(0, 3, 4, 2, 1).flatten(0, 2).unflatten(2, (part.num_attention_heads, -1)).transpose(1, 2)
             for to in (part.to_q, part.to_k, part.to_v)
         )
-        if self.begun:
-            key, value = torch.cat([self.key, key], dim=2), torch.cat([self.value, value], dim=2)
-        self.begun, self.key, self.value = True, key, value
+        if self.seen is not None:
+            key, value = (torch.cat(pair, dim=2) for pair in zip(self.seen, (key, value), strict=True))
+        self.seen = key, value
         new, seen = query.shape[2], key.shape[2]
         causal = torch.ones(new, seen, dtype=torch.bool, device=x.device).tril(seen - new)
         mixed = F.scaled_dot_product_attention(query, key, value, attn_mask=causal)
