@@ -235,6 +235,13 @@ class Pipeline:
         """
         options = options or GenerateOptions()
         clock = _Clock(progress or (lambda report: None), self.device)
+        picture, views = self._look(photo, options, clock)
+        trajectories = self._plan(views, options)
+        conditionings, latents = self._imagine(views, trajectories, options, clock)
+        return self._finish(photo.name, picture, views, conditionings, latents, options, clock)
+
+    def _look(self, photo: Path, options: GenerateOptions, clock: _Clock) -> tuple[Photo, Views]:
+        """Read the photo, and estimate or read its depth and camera."""
         with clock.stage("read"):
             picture = read_photo(photo)
             height, width = self.preset.grid(picture.frames.width, picture.frames.height)
@@ -246,9 +253,7 @@ class Pipeline:
                 fov = math.degrees(2 * math.atan(0.5 / fitted.focal_px_fraction(picture.focal_px_fraction)))
         with clock.stage("perceive"):
             views = perceive(frames, self.depth_net, PerceiveConfig(fov, self.preset.depth_reduction), given)
-        trajectories = self._plan(views, options)
-        conditionings, latents = self._imagine(views, trajectories, options, clock)
-        return self._finish(photo.name, picture, views, conditionings, latents, options, clock)
+        return picture, views
 
     def _plan(self, views: Views, options: GenerateOptions) -> tuple[Trajectory, ...]:
         if options.cameras is not None:
@@ -348,6 +353,7 @@ def write_result(result: Result, out: Path, overwrite: bool = False, progress: P
                 [f.cpu() for f in result.frames],
                 [r.rgb.cpu() for r in result.renders],
                 result.rerender.rgb[0].cpu(),
+                result.preset.kept,
             )
             cameras_file = folder.path / CAMERAS_FILE
             record = json.loads(cameras_file.read_text())

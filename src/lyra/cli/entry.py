@@ -15,6 +15,7 @@ from lyra import __version__
 from lyra.cli.doctor import Doctor
 from lyra.cli.evaluate import EvaluatePhotos, EvaluateWorlds
 from lyra.cli.faults import INTERRUPTED, leave_quietly, one_line
+from lyra.cli.film import Film
 from lyra.cli.generate import Generate
 from lyra.cli.models import ModelsList, ModelsShow
 from lyra.cli.official import ModelsExportOfficial, ModelsImportOfficial, ModelsRandomOfficial
@@ -30,6 +31,7 @@ DESCRIPTION = """One photo becomes a 3D scene of Gaussian splats, on this comput
 COMMANDS: dict[str, type | tuple[str, dict[str, type]]] = {
     "generate": Generate,
     "render": Render,
+    "film": Film,
     "doctor": Doctor,
     "models": (
         "The networks: those that ship inside, and published ones.",

@@ -61,7 +61,7 @@ class PublishedChoices:
         sampling_of(quality)
         load = LoadOptions(
             device=words.device,
-            memory=_gibibytes(words.memory),
+            memory=gibibytes(words.memory),
             eight_bits=words.eight_bits,
             force=words.force,
             size=_size(words.size),
@@ -94,16 +94,22 @@ class PublishedChoices:
         from lyra.hub.text_embedding import read_text_embedding
         from lyra.published import PublishedPipeline, sampling_of
 
+        sampling = sampling_of(self.quality)
         texts = [read_text_embedding(path) if path is not None else None for path in self.texts]
         pipeline = PublishedPipeline.open(self.folder, self.load)
         for line in pipeline.plan.lines() if note is not None else ():
             note(line)  # type: ignore[misc]
-        pipeline.sampling = sampling_of(self.quality)
+        pipeline.sampling = sampling
         pipeline.texts = (texts[0], texts[1])
         return pipeline
 
 
-def _gibibytes(words: str) -> float | None:
+def gibibytes(words: str) -> float | None:
+    """The number behind ``--memory``, ``None`` for ``auto``.
+
+    Raises:
+        InputError: neither.
+    """
     if words == "auto":
         return None
     try:

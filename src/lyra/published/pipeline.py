@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from lyra.geometry.trajectories import OFFICIAL_TRAJECTORIES, trajectory_c2w
 from lyra.hub import load_model
 from lyra.hub.folder_card import FolderCard
 from lyra.hub.memory_plan import GIB, MemoryPlan, Workload, plan_memory
@@ -24,15 +25,20 @@ from lyra.pipeline import MODELS, GenerateOptions, Pipeline, Progress, Result, S
 from lyra.preset import Preset, preset_of
 from lyra.published.ranks import Ranks
 from lyra.stages import (
+    PerceiveConfig,
     PublishedSampling,
     decode_published,
     grow_cache,
     imagine_published,
+    perceive,
     published_inputs,
     start_cache,
     warp_published,
 )
-from lyra.structures import Conditioning, InputError, Latents, Scene, Trajectory, Views
+from lyra.structures import Conditioning, Frames, InputError, Latents, Scene, Trajectory, Views
+
+NAMELESS_STRENGTH = 0.3
+"""Movement along paths that are not among the six, in units of the centre depth: the published default."""
 
 DEVICE_RESERVE = int(0.7 * GIB)
 """Device memory left to the driver's context and to what is not counted."""
@@ -213,33 +219,52 @@ class PublishedPipeline(Pipeline):
 
     def film(
         self,
-        views: Views,
-        trajectory: Trajectory,
+        photo: Path,
+        trajectory: str,
         chunks: int,
-        options: GenerateOptions,
+        options: GenerateOptions | None = None,
         progress: Progress | None = None,
     ) -> Iterator[Tensor]:
-        """Imagine a trajectory longer than a clip: chunks share a frame, and the cache grows by the last one of each.
+        """Imagine one trajectory longer than a clip; only its pictures are of use, the 3D decoder takes single clips.
 
         Args:
-            views: the source.
-            trajectory: chunks · (T - 1) + 1 cameras.
-            chunks: clips of T frames.
-            options: seed and steps.
-            progress: told about every step.
+            photo: image file.
+            trajectory: one of the eight names; its movement is spread over all frames.
+            chunks: clips of T frames, each of which begins with the last frame of the one before.
+            options: seed, steps, strength, and what is known of the photo.
+            progress: told about every stage.
 
         Yields:
             the frames of each chunk, [T, 3, H, W] 0…1 on the CPU; without its first one after the first chunk.
+
+        Raises:
+            InputError: anything wrong with the photo or the options, or no chunk.
         """
-        tell = progress or (lambda report: None)
-        span = self.preset.frames - 1
+        if chunks < 1:
+            raise InputError(f"{chunks} chunks: give at least 1")
+        options = options or GenerateOptions()
+        clock = _Clock(progress or (lambda report: None), self.device)
+        _, views = self._look(photo, options, clock)
+        spec = {spec.name: spec for spec in OFFICIAL_TRAJECTORIES}.get(trajectory)
+        strength = options.strength * (spec.fixed if spec is not None else NAMELESS_STRENGTH)
+        frames = chunks * (self.preset.frames - 1) + 1
+        camera = views.cameras[0]
+        c2w = trajectory_c2w(trajectory, frames, strength, source_c2w=camera.c2w[0]).to(camera.c2w)
+        cameras = replace(camera, c2w=c2w, K=camera.K.expand(frames, 3, 3).contiguous())
+        yield from self._chunks(views, Trajectory(trajectory, cameras, strength), chunks, options, clock.tell)
+
+    def _chunks(
+        self, views: Views, trajectory: Trajectory, chunks: int, options: GenerateOptions, tell: Progress
+    ) -> Iterator[Tensor]:
+        """The frames of each chunk of a trajectory; the 3D cache grows by the last frame of each."""
+        span, reduction = self.preset.frames - 1, self.preset.depth_reduction
         cache, source = start_cache(views, self.preset.cache), views.frames.rgb[0]
         sampling = self.sampling if options.steps is None else replace(self.sampling, steps=options.steps)
         for chunk in range(chunks):
             cameras = trajectory.cameras[chunk * span : (chunk + 1) * span + 1]
             if chunk > 0:
-                depth, _, _ = self.depth_net.infer(source[None])
-                cache = grow_cache(cache, source, depth[0], cameras[0])
+                seen_again = perceive(Frames(source[None]), self.depth_net, PerceiveConfig(None, reduction))
+                cache = grow_cache(cache, source, seen_again.depth[0], cameras[0])
             seen = warp_published(cache, replace(trajectory, cameras=cameras), source, from_file=chunk == 0)
             inputs = published_inputs(seen, self.teacher.config, self.tokenizer, options.seed, self.texts[0])
             del seen
@@ -251,7 +276,8 @@ class PublishedPipeline(Pipeline):
                 clip = imagine_published(inputs, self.teacher, sampling, options.seed, self.texts[1], on_step)
             latent = self.tokenizer.denormalize(clip.to(self.tokenizer.latent_mean))[0]
             pictures = torch.cat([part.cpu() for part in self._pieces(latent)])
-            source = pictures[-1].to(self.device)
+            # the published programme goes on from what it shows: whole steps of 1 / 255, cut off
+            source = ((pictures[-1] * 255).floor() / 255).to(self.device)
             yield pictures if chunk == 0 else pictures[1:]
 
     def _pieces(self, clip: Tensor) -> Iterator[Tensor]:
