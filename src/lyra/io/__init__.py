@@ -14,6 +14,7 @@ from lyra.io.scene_folder import (
     cameras_from_json,
     cameras_to_json,
     load_scene,
+    read_trajectories,
     save_scene,
     write_run,
 )
@@ -32,6 +33,7 @@ __all__ = [
     "read_depth",
     "read_photo",
     "read_ply",
+    "read_trajectories",
     "read_video",
     "save_image",
     "save_scene",
