@@ -197,18 +197,20 @@ class Page:
     def press(self, key: str, seconds: float = 0.0) -> None:
         """Hold a key (its DOM name, such as ``w`` or ``ArrowLeft``) for some time."""
         text = {"text": key} if len(key) == 1 else {}
-        code = {"code": f"Key{key.upper()}"} if key.isalpha() and len(key) == 1 else {"code": key}
+        letter = len(key) == 1 and key.isalpha()
+        code = {"code": f"Key{key.upper()}" if letter else {" ": "Space"}.get(key, key)}
         self.call("Input.dispatchKeyEvent", type="keyDown", key=key, **code, **text)
         time.sleep(seconds)
         self.call("Input.dispatchKeyEvent", type="keyUp", key=key, **code)
 
     def drag(self, start: tuple[float, float], end: tuple[float, float], button: str = "left", steps: int = 5) -> None:
         """Move the mouse from one point to another with a button held."""
-        held = {"button": button, "buttons": {"left": 1, "right": 2, "middle": 4}[button]}
+        held: dict[str, Any] = {"button": button, "buttons": {"left": 1, "right": 2, "middle": 4}[button]}
         self.call("Input.dispatchMouseEvent", type="mousePressed", x=start[0], y=start[1], clickCount=1, **held)
         for step in range(1, steps + 1):
             x, y = (a + (b - a) * step / steps for a, b in zip(start, end, strict=True))
             self.call("Input.dispatchMouseEvent", type="mouseMoved", x=x, y=y, **held)
+        held["buttons"] = 0
         self.call("Input.dispatchMouseEvent", type="mouseReleased", x=end[0], y=end[1], clickCount=1, **held)
 
     def wheel(self, at: tuple[float, float], distance: float) -> None:

@@ -119,8 +119,11 @@ export class Interface {
       const known = document.getElementById(`i-${path.name}`);
       const icon = part<SVGElement>("home").querySelector("svg")!.cloneNode(true) as SVGElement;
       icon.querySelector("use")!.setAttribute("href", known ? `#i-${path.name}` : "#i-path");
-      button.append(icon, path.name.replaceAll("_", " "));
-      button.title = `Fly along ${path.name.replaceAll("_", " ")}${index < 9 ? ` (${index + 1})` : ""}`;
+      const label = document.createElement("span");
+      label.textContent = path.name.replaceAll("_", " ");
+      button.append(icon, label);
+      button.title = `Fly along ${label.textContent}${index < 9 ? ` (${index + 1})` : ""}`;
+      button.setAttribute("aria-label", button.title);
       button.setAttribute("aria-pressed", "false");
       button.onclick = () => this.wishes.fly(index);
       strip.append(button);

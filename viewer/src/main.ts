@@ -16,6 +16,9 @@ const NO_STREAM = "This browser is too old to unpack the scene. A current Firefo
 const TOO_MANY = "The scene has more splats than this graphics card can hold.";
 const LOST = "The graphics card was taken away from this page. Reload the page to go on.";
 
+const FIRST_STEP = 1 / 60;
+const LONGEST_STEP = 0.4; // seconds: a slow machine shows fewer pictures of a movement, not a slower one
+
 class Page {
   private readonly manifest = JSON.parse(document.getElementById("manifest")!.textContent!) as Manifest;
   private readonly stage = document.getElementById("stage")!;
@@ -33,6 +36,7 @@ class Page {
   private stale = true;
   private scheduled = false;
   private before = 0;
+  private resting = true;
   private drawn = false;
 
   constructor() {
@@ -162,7 +166,8 @@ class Page {
 
   private frame(time: number): void {
     this.scheduled = false;
-    const seconds = Math.min(0.1, Math.max(0, (time - this.before) / 1000));
+    // after a rest the clock starts anew
+    const seconds = this.resting ? FIRST_STEP : Math.min(LONGEST_STEP, (time - this.before) / 1000);
     this.before = time;
     if (this.shown < 0 || document.documentElement.dataset["state"] === "failed") return;
 
@@ -179,6 +184,7 @@ class Page {
     const settled = !busy && !this.sorter.pending;
     this.drawn ||= settled;
     if (this.drawn) show(settled ? "still" : "moving");
+    this.resting = !busy;
     if (busy) this.wake();
   }
 
