@@ -6,6 +6,7 @@ are the same on every machine.
 """
 
 import base64
+import contextlib
 import io
 import json
 import os
@@ -22,7 +23,8 @@ import numpy as np
 from PIL import Image
 
 FLAGS = (
-    *("--headless", "--no-sandbox", "--remote-debugging-pipe", "--use-angle=swiftshader", "--enable-unsafe-swiftshader"),
+    *("--headless", "--no-sandbox", "--remote-debugging-pipe"),
+    *("--use-angle=swiftshader", "--enable-unsafe-swiftshader", "--ignore-gpu-blocklist"),
     *("--no-first-run", "--disable-background-networking", "--disable-component-update", "--disable-sync"),
     *("--disable-quic", "--disable-dev-shm-usage", "--disable-extensions", "--mute-audio", "--hide-scrollbars"),
     *("--force-device-scale-factor=1", "--force-color-profile=srgb", "about:blank"),
@@ -83,10 +85,8 @@ class Chromium:
 
     def close(self) -> None:
         """End the process and all its children, and remove the profile."""
-        try:
+        with contextlib.suppress(ProcessLookupError):
             os.killpg(self._process, signal.SIGKILL)
-        except ProcessLookupError:
-            pass
         os.waitpid(self._process, 0)
         os.close(self._out)
         shutil.rmtree(self._profile, ignore_errors=True)

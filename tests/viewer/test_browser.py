@@ -77,7 +77,12 @@ def test_the_single_file_shows_the_scene_and_asks_for_nothing(visit: Visit, file
 
 
 def test_the_served_page_shows_the_same_and_stays_at_its_server(
-    visit: Visit, serve: Serve, scene: Scene, trajectories: tuple[Trajectory, ...], tmp_path: Path, expected: torch.Tensor
+    visit: Visit,
+    serve: Serve,
+    scene: Scene,
+    trajectories: tuple[Trajectory, ...],
+    tmp_path: Path,
+    expected: torch.Tensor,
 ) -> None:
     write_ply(tmp_path / "scene.ply", scene.gaussians[0])
     server = serve(scene_site(scene, trajectories, tmp_path, own_camera=True))
@@ -114,20 +119,17 @@ def test_a_smaller_window_shows_what_lyra_renders_at_that_size(visit: Visit, fil
     assert decibels(rest(visit(file, 160, 100)), small) > EQUAL_DB
 
 
-def test_windows_of_other_shapes_keep_the_picture_in_the_middle(visit: Visit, file: str, expected: torch.Tensor) -> None:
+def test_other_windows_keep_the_picture_in_the_middle(visit: Visit, file: str, expected: torch.Tensor) -> None:
     """A tall window enlarges 1.9 times and cuts the sides, a wide one 1.12 times and cuts top and bottom."""
     for width, height, zoom in ((256, 400, 1.9), (420, 160, 1.12)):
         picture = rest(visit(file, width, height))
         size = (round(160 * zoom), round(256 * zoom))
         whole = torch.nn.functional.interpolate(expected[None], size, mode="bicubic", antialias=True)[0]
         rows, columns = min(size[0], height) - 8, min(size[1], width) - 8
-
-        def middle(x: torch.Tensor) -> torch.Tensor:
-            top, left = (x.shape[1] - rows) // 2, (x.shape[2] - columns) // 2
-            return x[:, top : top + rows, left : left + columns]
-
-        shown = middle(torch.from_numpy(picture.copy()).permute(2, 0, 1))
-        assert decibels(shown.permute(1, 2, 0).numpy(), middle(whole)) > 28, (width, height)
+        top, left = (height - rows) // 2, (width - columns) // 2
+        shown = picture[top : top + rows, left : left + columns]
+        top, left = (size[0] - rows) // 2, (size[1] - columns) // 2
+        assert decibels(shown, whole[:, top : top + rows, left : left + columns]) > 28, (width, height)
         corners = picture[[0, 0, -1, -1], [0, -1, 0, -1]]
         assert (corners == 0).all() or width == 420  # bars above and below the tall one
 
@@ -214,7 +216,7 @@ def test_every_way_of_moving_moves_and_reset_returns(visit: Visit, file: str) ->
 
 
 def test_keys_fly_where_they_say(visit: Visit, file: str, scene: Scene) -> None:
-    """D flies right: the scene moves to the left; the arrow turns the head right: to the left as well, and W enlarges."""
+    """D flies to the right, so that the scene moves to the left; turning the head to the right does the same."""
     page = visit(file)
     first = rest(page)
 
@@ -333,9 +335,8 @@ def test_backgrounds(visit: Visit, tmp_path: Path, serve: Serve) -> None:
     """Black, grey, white; the scene is composited over them as lyra does."""
     from lyra.raster import RenderOptions
 
-    one = Gaussians(
-        torch.tensor([[0, 0, 2.0]]), torch.eye(4)[:1], torch.full((1, 3), 0.2), torch.tensor([0.6]), torch.tensor([[0.9, 0.2, 0.1]])
-    )
+    place, red = torch.tensor([[0, 0, 2.0]]), torch.tensor([[0.9, 0.2, 0.1]])
+    one = Gaussians(place, torch.eye(4)[:1], torch.full((1, 3), 0.2), torch.tensor([0.6]), red)
     K = torch.tensor([[[200.0, 0, 100], [0, 200.0, 60], [0, 0, 1]]])
     small = Scene((one,), Cameras(torch.eye(4)[None], K, 120, 200))
     export_html(tmp_path / "one.html", small)
@@ -349,7 +350,7 @@ def test_backgrounds(visit: Visit, tmp_path: Path, serve: Serve) -> None:
         page.run("new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))")
 
 
-def test_a_bare_file_has_no_strip_and_fills_the_window(visit: Visit, serve: Serve, scene: Scene, tmp_path: Path) -> None:
+def test_a_bare_file_has_no_strip(visit: Visit, serve: Serve, scene: Scene, tmp_path: Path) -> None:
     write_ply(tmp_path / "found.ply", scene.gaussians[0])
     bare = load_scene(tmp_path / "found.ply")
     server = serve(scene_site(bare, (), tmp_path / "found.ply", own_camera=False))
@@ -379,9 +380,8 @@ def test_help_lists_the_keys_and_closes(visit: Visit, file: str) -> None:
 
 def test_a_browser_without_webgl_is_told_so(chromium: Chromium, file: str) -> None:
     page = chromium.page(400, 300)
-    page.call(
-        "Page.addScriptToEvaluateOnNewDocument", source="HTMLCanvasElement.prototype.getContext = () => null"
-    )
+    without = "HTMLCanvasElement.prototype.getContext = () => null"
+    page.call("Page.addScriptToEvaluateOnNewDocument", source=without)
     page.open(file)
     page.wait("document.documentElement.dataset.state === 'failed'")
     assert "WebGL2 is missing" in page.run("document.getElementById('message').innerText")

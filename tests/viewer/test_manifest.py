@@ -45,8 +45,8 @@ def test_one_turns_around_what_lies_ahead() -> None:
     near_edge = cloud((-0.55, 0.0, 1.0), 0.05)
     middle = cloud((0.0, 0.0, 3.0), 0.2)
     behind = cloud((0.0, 0.0, -9.0), 0.2, count=2000)
-    both = Gaussians(*(torch.cat(parts) for parts in zip(*(vars(g).values() for g in (near_edge, middle, behind)))))
-    assert focus_depth(both, ahead()) == pytest.approx(3.0, abs=0.05)
+    columns = zip(*(vars(part).values() for part in (near_edge, middle, behind)), strict=True)
+    assert focus_depth(Gaussians(*map(torch.cat, columns)), ahead()) == pytest.approx(3.0, abs=0.05)
     assert focus_depth(behind, ahead()) == 1.0
 
 

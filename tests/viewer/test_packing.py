@@ -94,6 +94,7 @@ def test_what_cannot_be_seen_is_left_out() -> None:
 
 
 def test_values_that_are_not_finite_are_refused() -> None:
-    broken = Gaussians(torch.full((1, 3), torch.nan), torch.eye(4)[:1], torch.ones(1, 3), torch.ones(1), torch.ones(1, 3))
+    ones = torch.ones(1, 3)
+    broken = Gaussians(ones * torch.nan, torch.eye(4)[:1], ones, torch.ones(1), ones)
     with pytest.raises(ValueError, match="means"):
         pack(broken)

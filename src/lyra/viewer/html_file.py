@@ -20,7 +20,7 @@ _WORKERS = 2
 
 class _Packed(NamedTuple):
     text: str
-    count: int
+    splats: int
     size: int
 
 
@@ -48,7 +48,7 @@ def export_html(
         packed = list(pool.map(_deflated, scene.gaussians))
     record = manifest(scene, trajectories, scene_title(scene) if title is None else title, own_camera)
     record["sets"] = [
-        {"time": time, "count": one.count, "bytes": one.size, "source": f"#set-{index}"}
+        {"time": time, "count": one.splats, "bytes": one.size, "source": f"#set-{index}"}
         for index, (time, one) in enumerate(zip(scene.times, packed, strict=True))
     ]
     record["files"] = []

@@ -99,7 +99,7 @@ class _Handler(BaseHTTPRequestHandler):
         return self.server_version
 
     def _resource(self) -> Resource | None:
-        if self.headers.get("Host") not in (f"{HOST}:{self.server.server_port}", f"localhost:{self.server.server_port}"):
+        if self.headers.get("Host") not in {f"{name}:{self.server.server_port}" for name in (HOST, "localhost")}:
             return None
         path = urlsplit(self.path).path
         prefix = self.server.prefix
@@ -112,7 +112,8 @@ class _Handler(BaseHTTPRequestHandler):
         wanted = None if "If-Range" in self.headers else self.headers.get("Range")
         part = _range(wanted, size) if wanted else None
         if part is not None and part[0] >= part[1]:
-            self._head(HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE, "text/plain", 0, {"Content-Range": f"bytes */{size}"})
+            beyond = {"Content-Range": f"bytes */{size}"}
+            self._head(HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE, "text/plain", 0, beyond)
             return
         start, end = part or (0, size)
         extra = {"Content-Range": f"bytes {start}-{end - 1}/{size}"} if part else {}
