@@ -1,10 +1,13 @@
 """Time the viewer: writing a single page, and its first picture in headless Chromium.
 
     python benchmarks/viewer.py --json
+    python benchmarks/viewer.py --scene out/demo
 
 The scene is that of benchmarks/raster.py: three wavy layers, Gaussians of about 1.2 pixels. The time to the first
 picture counts from the request for the page until the whole scene has been drawn and the picture was taken from the
-browser, in a window of 1280 x 720, WebGL in software. Each value is the median of the runs.
+browser, in a window of 1280 x 720, WebGL in software. Each value is the median of the runs. With a scene folder, also
+how far the page's picture is from that of the rasteriser (PSNR): at the camera's size, and four times as large,
+averaged back to it; the latter for the rasteriser itself too, whose blur stays 0.3 of the larger picture's pixels.
 """
 
 import argparse
@@ -17,7 +20,10 @@ import time
 from pathlib import Path
 
 import torch
+from torch.nn.functional import avg_pool2d
 
+from lyra.io import load_scene
+from lyra.raster import render
 from lyra.structures import Cameras, Gaussians, Scene
 from lyra.viewer import export_html
 
@@ -65,11 +71,43 @@ def first_picture(program: str, count: int, runs: int) -> float:
     return statistics.median(seconds)
 
 
+def likeness(program: str, folder: Path) -> dict[str, float]:
+    """PSNR, dB, against the rasteriser's picture at the scene's camera."""
+    scene = load_scene(folder)
+    gaussians, camera = scene.gaussians[0], scene.source
+    wanted = render(gaussians, camera).rgb[0].clamp(0, 1)
+
+    def decibels(picture: torch.Tensor) -> float:
+        return round(float(-10 * torch.log10((picture - wanted).square().mean())), 2)
+
+    with tempfile.TemporaryDirectory() as place, Chromium(program) as browser:
+        path = Path(place) / "scene.html"
+        export_html(path, scene)
+
+        def shown(times: int) -> torch.Tensor:
+            page = browser.page(times * camera.width, times * camera.height)
+            page.open(path.as_uri())
+            page.wait(STILL)
+            page.run("document.body.classList.add('bare')")
+            page.wait("getComputedStyle(document.querySelector('header')).opacity === '0'")
+            picture = torch.from_numpy(page.picture().copy()).permute(2, 0, 1) / 255
+            page.close()
+            return avg_pool2d(picture, times)
+
+        larger = render(gaussians, camera.resized(4 * camera.height, 4 * camera.width)).rgb[0].clamp(0, 1)
+        return {
+            "page_db": decibels(shown(1)),
+            "page_4x_db": decibels(shown(4)),
+            "rasteriser_4x_db": decibels(avg_pool2d(larger, 4)),
+        }
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--write-count", type=int, default=200_000)
     parser.add_argument("--show-count", type=int, default=180_000)
     parser.add_argument("--runs", type=int, default=3)
+    parser.add_argument("--scene", type=Path, default=None, help="scene folder to compare pictures of")
     parser.add_argument("--json", action="store_true")
     arguments = parser.parse_args()
     program = find_chromium()
@@ -85,6 +123,8 @@ def main() -> None:
         "shown_gaussians": arguments.show_count,
         "first_picture_seconds": round(first_picture(program, arguments.show_count, arguments.runs), 3),
     }
+    if arguments.scene is not None:
+        result |= likeness(program, arguments.scene)
     print(json.dumps(result) if arguments.json else "\n".join(f"{name:>24}: {value}" for name, value in result.items()))
 
 

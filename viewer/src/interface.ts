@@ -46,6 +46,10 @@ export class Interface {
     for (const line of document.querySelectorAll<HTMLElement>("[data-for]")) {
       line.hidden = part(line.dataset["for"]!).hidden;
     }
+    // a button that was clicked must not keep the keyboard: the space bar plays and pauses
+    document.addEventListener("click", (event) => {
+      if (event.detail > 0) (event.target as Element).closest<HTMLElement>("button, a")?.blur();
+    });
     const help = part<HTMLDialogElement>("help");
     help.onclick = (event) => {
       if (event.target === help) help.close();
