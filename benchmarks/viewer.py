@@ -29,6 +29,7 @@ from lyra.viewer import export_html
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests" / "tools"))
 from headless_chromium import Chromium, find_chromium
+
 from raster import wavy_layers
 
 STILL = "document.documentElement.dataset.state === 'still'"

@@ -29,7 +29,7 @@ def blobs(count: int = 4000, seed: int = 0) -> Gaussians:
     z = torch.cat([2.0 + 0.4 * uniform(count - large), 1.0 + 0.5 * uniform(large)])
     across = (uniform(count, 2) - 0.5) * torch.tensor([2.2, 1.5])
     means = torch.cat([across * z[:, None], z[:, None]], dim=1)
-    size = torch.cat([torch.full((count - large,), 0.025), torch.full((large,), 0.09)])
+    size = torch.cat([torch.full((count - large,), 0.008), torch.full((large,), 0.09)])
     scales = size[:, None] * torch.exp(0.5 * torch.randn(count, 3, generator=generator))
     quats = torch.nn.functional.normalize(torch.randn(count, 4, generator=generator), dim=1)
     colors = 0.5 + 0.5 * torch.sin(3 * means + torch.tensor([0.0, 2.0, 4.0]))

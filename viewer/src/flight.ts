@@ -5,6 +5,7 @@ import { blend, standAt, type Stand } from "./stand";
 import { length, add } from "./pose";
 
 const THERE_SECONDS = 3.2;
+const STAY_SECONDS = 0.6;
 const BACK_SECONDS = 2.2;
 const JOIN_SECONDS = 0.6;
 
@@ -18,7 +19,7 @@ export class Flight {
   private seconds = 0;
   private readonly stands: Stand[];
   private readonly lenses: Intrinsics[];
-  private readonly back: number;
+  private readonly total: number;
 
   constructor(
     path: Manifest["trajectories"][number],
@@ -29,12 +30,12 @@ export class Flight {
     this.lenses = path.intrinsics;
     // a path that ends where it began needs no way back
     const gap = length(add(this.stands[0]!.position, this.stands.at(-1)!.position, -1));
-    this.back = gap > 0.01 * reach ? BACK_SECONDS : 0;
+    this.total = THERE_SECONDS + (gap > 0.01 * reach ? STAY_SECONDS + BACK_SECONDS : 0);
   }
 
   /** Share of the flight that is done, 0…1. */
   get progress(): number {
-    return Math.min(1, this.seconds / (THERE_SECONDS + this.back));
+    return Math.min(1, this.seconds / this.total);
   }
 
   /** Fly on; false when the flight is over. */
@@ -59,7 +60,7 @@ export class Flight {
 
   private place(): { index: number; share: number } {
     const there = smooth(this.seconds / THERE_SECONDS);
-    const home = this.back ? smooth((this.seconds - THERE_SECONDS) / this.back) : 0;
+    const home = smooth((Math.min(this.seconds, this.total) - THERE_SECONDS - STAY_SECONDS) / BACK_SECONDS);
     const at = (there - home) * (this.stands.length - 1);
     const index = Math.floor(at);
     return { index, share: at - index };

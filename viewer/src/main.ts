@@ -176,7 +176,7 @@ class Page {
     if (running) this.face.showTime();
     this.sorter.request(this.shown, this.visitor.pose, NEAR);
     const busy = moving || running;
-    const scale = this.resolution.next(busy ? time : null);
+    const scale = this.resolution.next(busy ? time : null, 1 / this.layout.zoom);
     if (this.stale || moving || this.resolution.changed) {
       this.renderer.draw(this.visitor.pose, this.lens(scale), this.face.shade);
       this.stale = this.resolution.changed = false;

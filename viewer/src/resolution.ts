@@ -16,11 +16,16 @@ export class Resolution {
   private quick = 0;
   private last = 0;
 
-  /** Drawn pixels for each CSS pixel; `time` is that of the frame (ms) while things move, null at rest. */
-  next(time: number | null): number {
+  /**
+   * Drawn pixels for each CSS pixel; `time` is that of the frame (ms) while things move, null at rest.
+   *
+   * `enough` of them show all that the scene holds: fewer would save little, and look thicker.
+   */
+  next(time: number | null, enough: number): number {
     if (time !== null && this.before !== null) this.judge(time - this.before);
     this.before = time;
-    const scale = Math.min(DENSEST, window.devicePixelRatio) * (time === null ? 1 : STEPS[this.step]!);
+    const all = Math.min(DENSEST, window.devicePixelRatio);
+    const scale = time === null ? all : Math.max(all * STEPS[this.step]!, Math.min(all, enough));
     this.changed ||= scale !== this.last;
     this.last = scale;
     return scale;
