@@ -1,6 +1,7 @@
 """Between Gaussians and the plain arrays that every file format packs: checks on the way out and on the way in."""
 
 import logging
+import math
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -74,21 +75,22 @@ def checked_gaussians(
         InputError: no Gaussian is left.
     """
     means_, quats_, scales_, opacities_, colors_ = map(torch.from_numpy, (means, quats, scales, opacities, colors))
-    length = (quats_ * quats_).sum(dim=1, keepdim=True).sqrt()
+    length = torch.linalg.vector_norm(quats_, dim=1, keepdim=True)
     length = torch.where((length - 1).abs() < _UNIT_TOLERANCE, 1.0, length)  # unit ones come back bit by bit
     if not bool((length > _SHORTEST_QUATERNION).all()):  # NaN comes here too, and is left out below
         short = length <= _SHORTEST_QUATERNION
         quats_ = torch.where(short, torch.tensor([1.0, 0.0, 0.0, 0.0]), quats_)
         length = torch.where(short, 1.0, length)
     quats_ /= length
-    # a sum is finite only if its terms are (or overflowed, which is no Gaussian either)
+    gaussians = Gaussians(means_, quats_, scales_, opacities_.clamp_(0, 1), colors_.clamp_(0, 1))
+    # NaN and infinity stay in a sum, and float32 values cannot overflow in float64
+    total = sum(float(each.sum(dtype=torch.float64)) for each in (means_, length, scales_, opacities_, colors_))
+    if math.isfinite(total) and bool(scales_.min() >= 0):
+        return gaussians
     valid = torch.isfinite(means_.sum(1) + length[:, 0] + scales_.sum(1) + opacities_ + colors_.sum(1))
     valid &= scales_.amin(1) >= 0
-    gaussians = Gaussians(means_, quats_, scales_, opacities_.clamp_(0, 1), colors_.clamp_(0, 1))
-    if not bool(valid.all()):
-        gaussians = gaussians[valid]
-        if len(gaussians) == 0:
-            raise InputError(f"{what} {path} holds no finite Gaussian; export it again")
-        left_out = int((~valid).sum())
-        _log.warning("%s: %d Gaussians with values that are not finite are left out", path, left_out)
-    return gaussians
+    if not bool(valid.any()):
+        raise InputError(f"{what} {path} holds no finite Gaussian; export it again")
+    left_out = int((~valid).sum())
+    _log.warning("%s: %d Gaussians with values that are not finite are left out", path, left_out)
+    return gaussians[valid]
