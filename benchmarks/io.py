@@ -2,10 +2,10 @@
 
     python benchmarks/io.py --count 1000000 --json io.json
 
-The scene: the wavy layers of benchmarks/raster.py, as a decoder leaves them (three depth layers, log-normal scales, random
-rotations and colours). Wall milliseconds are the best of the repetitions after one warm-up, CPU milliseconds the user + system
-time of the process over all threads at their median, the figure to compare on a busy machine. The file lies in the folder for
-temporary files, so reading comes from the cache of the operating system.
+The scene: the wavy layers of benchmarks/raster.py (three depth layers, random attributes).
+Wall milliseconds are the best of the repetitions after one warm-up, CPU milliseconds the user + system time of the
+process over all threads at their median, the figure to compare on a busy machine. The file lies in the folder for
+temporary files, so it is read from the cache of the operating system.
 """
 
 import argparse
@@ -15,10 +15,10 @@ import tempfile
 from pathlib import Path
 
 import torch
-from raster import timed, wavy_layers
 
 from lyra.io import FORMATS, GaussianFormat
 from lyra.structures import Gaussians
+from raster import timed, wavy_layers
 
 
 def scene(count: int) -> Gaussians:

@@ -30,7 +30,7 @@ class Arrays:
 
 
 def arrays_of(gaussians: Gaussians, writer: str) -> Arrays:
-    """The arrays to write.
+    """The arrays to write; a quaternion without length becomes the identity.
 
     Args:
         gaussians: what the caller of the writer gave.
@@ -48,6 +48,9 @@ def arrays_of(gaussians: Gaussians, writer: str) -> Arrays:
     for name, array in fields.items():
         if not np.isfinite(array).all():
             raise ValueError(f"{writer}: {name} holds values that are not finite")
+    no_length = np.einsum("ni,ni->n", fields["quats"], fields["quats"]) <= _SHORTEST_QUATERNION**2
+    if no_length.any():
+        fields["quats"] = np.where(no_length[:, None], np.float32([1, 0, 0, 0]), fields["quats"])
     return Arrays(**fields)
 
 

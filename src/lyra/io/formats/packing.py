@@ -3,6 +3,7 @@
 import numpy as np
 
 _MORTON_BITS = 10
+_NO_EXTENT = 1e-300
 _OTHERS = np.array([[1, 2, 3], [0, 2, 3], [0, 1, 3], [0, 1, 2]])
 _ROOT_HALF = np.float32(0.5**0.5)
 
@@ -16,7 +17,7 @@ def morton_order(means: np.ndarray) -> np.ndarray:
     for axis in range(3):
         place = means[:, axis].astype(np.float64)
         place -= place.min()
-        place *= ((1 << _MORTON_BITS) - 1) / max(place.max(), np.finfo(np.float32).tiny)
+        place *= ((1 << _MORTON_BITS) - 1) / max(place.max(), _NO_EXTENT)
         key |= _spread(place.astype(np.uint32)) << np.uint32(axis)
     return np.argsort(key, kind="stable")
 
@@ -32,7 +33,7 @@ def smallest_three(quats: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Unit quaternions without their largest component, which follows from the others.
 
     Args:
-        quats: [N, 4] of any length; one without length counts as (1, 0, 0, 0).
+        quats: [N, 4] of any length but 0.
 
     Returns:
         largest [N], index 0…3 of the component left out (the first of several); others [N, 3], the remaining components
@@ -41,9 +42,8 @@ def smallest_three(quats: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     size = np.abs(np.ascontiguousarray(quats.T))
     top = size.max(axis=0)
     largest = np.where(size[0] == top, 0, np.where(size[1] == top, 1, np.where(size[2] == top, 2, 3)))
-    length = np.sqrt(np.einsum("ni,ni->n", quats, quats))
     row = np.arange(len(quats))
-    length = np.copysign(np.where(length > 0, length, 1), quats[row, largest])
+    length = np.copysign(np.sqrt(np.einsum("ni,ni->n", quats, quats)), quats[row, largest])
     others = quats[row[:, None], _OTHERS[largest]] / (length * _ROOT_HALF)[:, None]
     return largest, np.clip(others, -1, 1)
 

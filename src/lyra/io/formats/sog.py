@@ -33,7 +33,7 @@ _LARGEST_META = 1 << 20
 _BYTES_PER_PIXEL = 5 * 4  # five pictures
 _TABLE = 256
 _BINS = 1 << 16
-_DENSITY_BINS = 1 << 9
+_DENSITY_BINS = 1 << 6
 _STEPS = (1 << 16) - 1
 _SIDE_STEP = 4
 _LARGEST_SIDE = 16380
@@ -107,8 +107,8 @@ def _picture(values: np.ndarray, width: int, height: int) -> bytes:
 def _quantised(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """A table of 256 values and, in the shape of ``values``, the index of the nearest one.
 
-    Half of the table is spread as the cube root of the values' density, which is best for the mean squared error of fine
-    scalar quantisation (Panter and Dite, 1951), the other half evenly, so that no rare value is off by much. Then each
+    Half of the table is spread as the cube root of the values' density, which is best for the mean squared error of
+    fine quantisation (Panter and Dite, 1951), the other half evenly, so that no rare value is off by much. Then each
     entry moves to the mean of what fell to it.
     """
     low, high = float(values.min()), float(values.max())
