@@ -22,7 +22,7 @@ from lyra.structures import Gaussians, InputError
 
 EXAMPLES = os.environ.get("LYRA_FUZZ_EXAMPLES")
 FUZZ = settings(
-    max_examples=int(EXAMPLES or 60),
+    max_examples=int(EXAMPLES or 50),
     derandomize=EXAMPLES is None,
     database=None,
     deadline=None,
@@ -125,15 +125,23 @@ def dump(gaussians: Gaussians) -> bytes:
     return file.getvalue()
 
 
+class Files(dict[str, bytes]):
+    """Contents by kind; too long to be printed with a failure."""
+
+    def __repr__(self) -> str:
+        return f"Files of {', '.join(self)}"
+
+
 @pytest.fixture(scope="module")
-def valid(grid: Callable[..., Gaussians], tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
+def valid(grid: Callable[..., Gaussians], tmp_path_factory: pytest.TempPathFactory) -> Files:
     """One small file of each kind."""
     folder = tmp_path_factory.mktemp("valid")
-    files = {}
+    files = Files()
     for name, each in FORMATS.items():
         each.write(folder / name, grid(4))
         files[name] = (folder / name).read_bytes()
-    return {**files, "text": text_ply(grid(3)), "spz 4": spz_4(grid(4), folder), "dump": dump(grid(4))}
+    files |= {"text": text_ply(grid(3)), "spz 4": spz_4(grid(4), folder), "dump": dump(grid(4))}
+    return files
 
 
 KINDS: dict[str, tuple[str, Callable[[bytes, Callable[[bytes], bytes]], bytes]]] = {
