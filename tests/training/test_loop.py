@@ -8,17 +8,18 @@ import torch
 from torch import nn
 
 from lyra.structures import InputError
-from lyra.training.checkpoint import LATEST, load_checkpoint, save_checkpoint
+from lyra.training.checkpoint import LATEST, CheckpointFolder, load_checkpoint, save_checkpoint
 from lyra.training.ema import WeightAverage
 from lyra.training.loop import SLOW_FACTOR, NonFiniteLossError, run_loop
 from lyra.training.loop import _groups as parameter_groups
 from lyra.training.options import TrainOptions
-from lyra.training.task import cosine_rate
+from lyra.training.task import Task, cosine_rate
 
 
-class LineTask:
+class LineTask(Task):
     """Fit y = 3x - 1; batches depend on the step alone."""
 
+    batch = 32
     learning_rate, weight_decay, ema_decay = 0.05, 0.0, 0.9
     slow_prefixes: tuple[str, ...] = ()
 
@@ -76,8 +77,9 @@ def test_resumed_run_sees_the_losses_of_an_unbroken_one(tmp_path):
 
 
 def test_falls_back_to_the_previous_checkpoint(tmp_path):
-    save_checkpoint(tmp_path, {"step": 1})
-    save_checkpoint(tmp_path, {"step": 2})
+    checkpoints = CheckpointFolder(tmp_path)
+    save_checkpoint(checkpoints, {"step": 1})
+    save_checkpoint(checkpoints, {"step": 2})
     assert load_checkpoint(tmp_path)["step"] == 2
     (tmp_path / LATEST).write_bytes(b"torn")
     said = []
