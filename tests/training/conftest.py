@@ -34,9 +34,10 @@ DECODER = DecoderConfig(
 
 
 def tiny_decoder_recipe(name: str, from_stage: str | None = None) -> DecoderRecipe:
-    """The recipe ``name`` with two views, three targets and the tiny decoder."""
+    """The recipe ``name`` with two views, three targets, stages of equal length and the tiny decoder."""
     recipe = recipes.decoder_recipe(name, from_stage)
-    stages = [replace(stage, views=(1, min(2, stage.views[1])), targets=3, frames=17) for stage in recipe.stages]
+    small = {"targets": 3, "frames": 17, "steps": 1}
+    stages = [replace(stage, views=(1, min(2, stage.views[1])), **small) for stage in recipe.stages]
     return replace(recipe, network=lambda: DECODER, stages=tuple(stages))
 
 

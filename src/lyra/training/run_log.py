@@ -55,16 +55,17 @@ class RunLog:
         now = time.perf_counter()
         rate = (step - self.last[0]) / (now - self.last[1]) if self.last else 0.0
         self.last = (step, now)
-        record = {"step": step, "seconds": round(elapsed, 2), "samples_per_second": round(rate * samples, 3), **values}
+        speed = {"samples": samples, "samples_per_second": round(rate * samples, 3)}
+        record = {"step": step, "seconds": round(elapsed, 2), **speed, **values}
         with (self.out / LOG).open("a") as stream:
             stream.write(json.dumps(record) + "\n")
         if self.board is not None:
             for name, value in list(record.items())[1:]:
                 self.board.add_scalar(name, value, step)
-        speed = f"{rate:.1f} steps/s, {rate * samples:.0f} samples/s" if rate else "first step"
+        pace = f"{rate:.1f} steps/s, {rate * samples:.0f} samples/s" if rate else "first step"
         ending = "" if left is None else f", {_clock(left)} left"
         text = " ".join(f"{name} {value:.4f}" for name, value in values.items())
-        self.notify(f"step {step}, {_clock(elapsed)}, {speed}{ending}: {text}")
+        self.notify(f"step {step}, {_clock(elapsed)}, {pace}{ending}: {text}")
 
     def pictures(self, step: int, sheet: Tensor | None) -> None:
         """Save a sheet [N, 3, H, W] 0…1, six pictures to a row."""

@@ -72,7 +72,13 @@ class WorldFeed:
         """``count`` worlds nobody has seen in this run."""
         if self._iterator is None:
             stream = self._make(self.position, *self._place)
-            ahead = 8 if self._workers else None
-            self._iterator = iter(DataLoader(stream, batch_size=None, num_workers=self._workers, prefetch_factor=ahead))
+            loader = DataLoader(
+                stream,
+                batch_size=None,
+                num_workers=self._workers,
+                prefetch_factor=8 if self._workers else None,
+                generator=torch.Generator(),  # or the loader would draw its own seed from the generator of the step
+            )
+            self._iterator = iter(loader)
         self.position += 1
         return collate(next(self._iterator), self.device)
