@@ -4,8 +4,8 @@
     python benchmarks/train.py --task decoder --processes 1 2 --seconds 60 --json
 
 With several processes each takes a GPU of its own where there are GPUs (the CPU otherwise, over gloo). The first
-``--warm-up`` seconds of training do not count: pools fill, kernels tune, compilers run. The networks and the recipe are those
-of ``lyra train``; nothing is kept.
+``--warm-up`` seconds of training do not count: pools fill, kernels tune, compilers run. The networks and the recipe are
+those of ``lyra train``; nothing is kept.
 """
 
 import argparse
@@ -49,7 +49,7 @@ def run(arguments: argparse.Namespace, words: list[str], processes: int) -> dict
 
 
 def inside(arguments: argparse.Namespace) -> None:
-    """What each process does: train without scores, log every step."""
+    """What each process does: train without scores."""
     options = TrainOptions(
         arguments.task,
         Path(arguments.inside),
@@ -63,7 +63,7 @@ def inside(arguments: argparse.Namespace) -> None:
         workers=arguments.workers,
         compile=arguments.compile,
         score=False,
-        log_every=1,
+        log_every=arguments.log_every,
         image_every=1_000_000,
         save_every=1_000_000,
     )
@@ -83,6 +83,7 @@ def main() -> None:
     parser.add_argument("--height", type=int, default=256)
     parser.add_argument("--width", type=int, default=448)
     parser.add_argument("--workers", type=int, default=0, help="per process")
+    parser.add_argument("--log-every", type=int, default=5, help="steps between looks at the clock; each look waits")
     parser.add_argument("--compile", action="store_true")
     parser.add_argument("--json", action="store_true")
     parser.add_argument("--inside", help=argparse.SUPPRESS)
@@ -96,8 +97,9 @@ def main() -> None:
         result["times_one"] = result["samples_per_second"] / results[0]["samples_per_second"]  # type: ignore[operator]
         if not arguments.json:
             print(
-                f"{result['task']} on {result['processes']} x {result['device']}: {result['samples_per_second']:.2f} samples/s, "
-                f"{result['steps_per_second']:.2f} steps/s, {result['times_one']:.2f} times the first row"
+                f"{result['task']} on {result['processes']} x {result['device']}: "
+                f"{result['samples_per_second']:.2f} samples/s, {result['steps_per_second']:.2f} steps/s, "
+                f"{result['times_one']:.2f} times the first row"
             )
     if arguments.json:
         print(json.dumps(results))

@@ -145,7 +145,7 @@ def test_on_a_device_the_optimiser_stands_still_until_the_host_looks(tmp_path):
     step(2, math.inf)
     step(3, 0.5)  # a good one after the bad one is not taken either
     assert torch.equal(weight.detach(), moved) and float(optimizer.state[weight]["step"]) == 1
-    with pytest.raises(NonFiniteLossError, match="loss inf .* at step 2 "):
+    with pytest.raises(NonFiniteLossError, match=r"loss inf .* at step 2 "):
         step(STEPS_BETWEEN_LOOKS, 0.5)
 
 

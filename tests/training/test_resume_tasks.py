@@ -1,4 +1,4 @@
-"""Every real task, stopped in the middle and resumed, ends with the bits of an unbroken run: weights, moments, average."""
+"""Every real task, stopped in the middle and resumed, ends with the bits of an unbroken run."""
 
 import pytest
 import torch

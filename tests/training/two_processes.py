@@ -1,4 +1,4 @@
-"""What `test_distributed.py` runs under torchrun on two processes: a line, a tiny depth network, a tiny sharded teacher."""
+"""What `test_distributed.py` runs on two processes: a line, a tiny depth network, a tiny sharded teacher."""
 
 import json
 import pickle
@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 sys.path.insert(0, str(Path(__file__).parent))  # the tests are no package
-from conftest import DEPTH, TEACHER
+from conftest import DEPTH, TEACHER  # noqa: I001 (the path above comes first)
 
 from lyra.hub import save_model
 from lyra.models.teacher import Teacher, TeacherInputs

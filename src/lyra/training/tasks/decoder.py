@@ -28,7 +28,8 @@ from lyra.training.networks import load_part, load_start
 from lyra.training.options import TrainOptions
 from lyra.training.pool import ExamplePool, RefreshPlan
 from lyra.training.processes import rank_and_size
-from lyra.training.recipes import DecoderStage, decoder_recipe
+from lyra.training.recipes import DecoderRecipe, DecoderStage, decoder_recipe
+from lyra.training.scene_store import SceneStore, open_scene_store
 from lyra.training.seeds import REFRESH, SHARED, mixed_seed, own_randomness
 from lyra.training.task import Task
 from lyra.training.world_feed import WorldFeed
@@ -70,6 +71,8 @@ class DecoderTask(Task):
         self.wrapped: nn.Module = self.network
         self.model = model
         self.anchor_frames = tuple(self.model.config.anchor_frames)
+        check_network(self.model.config, self.tokenizer, self.recipe)
+        self.stored: SceneStore | None = None
         if options.checkpoint_activations:
             self.model.trunk.checkpoint_blocks = True
         self._enter(self.recipe.stages[0])
@@ -93,6 +96,11 @@ class DecoderTask(Task):
         self.model.config = replace(self.model.config, prune_ratio=stage.prune_ratio)
         self.pool = ExamplePool(self.options.pool or self.recipe.pool, SCENES_PER_REFRESH)
         self.paths = PathBank(stage.frames, self.device, self.options.seed)
+        if self.options.store is not None:
+            self.stored = open_scene_store(
+                self.options.store, stage, self.size, self.anchor_frames, self.tokenizer, self.depth_net,
+                self.options.seed,
+            )  # fmt: skip
         start = min(self.pool.size, 48 if self.device.type == "cuda" else self.pool.size)
         self.plan = RefreshPlan(self.pool.refreshes_for(start, SCENES_PER_REFRESH), every=4)
 
@@ -120,9 +128,12 @@ class DecoderTask(Task):
             self._refresh(number)
 
     def _refresh(self, number: int) -> None:
-        self.feed.seek(number)
         with own_randomness(self.device, REFRESH, self.options.seed, number, rank_and_size()[0]):
-            scenes = self._imagine(*self._sources(self.feed, self.store, self.photos), self.paths)
+            if self.stored is not None:
+                scenes = self.stored.batch(number, SCENES_PER_REFRESH)
+            else:
+                self.feed.seek(number)
+                scenes = self._imagine(*self._sources(self.feed, self.store, self.photos), self.paths)
         self.pool.put(number, scenes.tensors())
 
     def _draw(self, step: int, views: Tensor) -> ImaginedScenes:
@@ -255,6 +266,28 @@ def starting_network(options: TrainOptions, config: Callable[[], DecoderConfig])
             if embed is not None:
                 embed.requires_grad_(False)
     return model
+
+
+def check_network(config: DecoderConfig, tokenizer: Tokenizer, recipe: DecoderRecipe) -> None:
+    """Refuse a decoder that the material of this training does not fit.
+
+    Raises:
+        InputError: another tokenizer's, one that needs more than training makes, or anchors behind the last frame.
+    """
+    remedy = "give a decoder that fits with --init, such as decoder/nano"
+    if config.latent_channels != tokenizer.channels:
+        raise InputError(
+            f"the decoder reads latents of {config.latent_channels} channels, the tokenizer makes "
+            f"{tokenizer.channels}; {remedy}, or the other tokenizer with --models"
+        )
+    if config.rays != "pooled" or config.use_time:
+        raise InputError(f"the decoder reads cameras or times as latents, which training does not make; {remedy}")
+    for stage in recipe.stages:
+        if config.anchors and config.anchor_frames[-1] >= stage.frames:
+            raise InputError(
+                f"the decoder stands on frame {config.anchor_frames[-1]}, the clips of stage {stage.name} have "
+                f"{stage.frames} frames; {remedy}"
+            )
 
 
 def check_size(stage: DecoderStage, options: TrainOptions) -> None:
