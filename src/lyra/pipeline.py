@@ -28,7 +28,7 @@ from lyra.models.depth import DepthNet
 from lyra.models.teacher import Teacher
 from lyra.models.tokenizer import Tokenizer
 from lyra.raster import render
-from lyra.stages import PerceiveConfig, RecolorConfig, decode, imagine, perceive, plan, recolor, warp
+from lyra.stages import PerceiveConfig, RecolorConfig, cover, decode, imagine, perceive, plan, recolor, warp
 from lyra.structures import (
     Conditioning,
     Frames,
@@ -265,6 +265,8 @@ class Pipeline:
             frames = self.imagine_frames(latents)
         with clock.stage("decode"):
             scene = decode(views, latents, conditionings, frames, self.decoder, self.tokenizer, self.depth_net)
+        with clock.stage("cover"):
+            scene = cover(scene, views, conditionings, frames, self.depth_net)
         with clock.stage("recolor"):
             scene = recolor(scene, views, RecolorConfig(options.recolor))
         with clock.stage("render"):
