@@ -181,6 +181,14 @@ def test_compressed_ply_bytes(tmp_path):
     assert rows[1, 2] == 2047 << 21 | 0 << 11 | 0  # log scale of 0.1 is the highest x, 0.5 the only y, 1.0 the lowest z
 
 
+def test_the_last_chunk_of_a_compressed_ply_has_its_own_extremes(tmp_path, grid):
+    original = grid(7)[:258]
+    write_compressed_ply(tmp_path / "scene.ply", original)
+    # two in a chunk: on every axis one is the least and one the greatest, so both are exact
+    for last in read_compressed_ply(tmp_path / "scene.ply").means[-2:]:
+        assert (original.means == last).all(dim=1).sum() == 1
+
+
 def test_an_older_compressed_ply_of_any_byte_order_without_extremes_of_colour(tmp_path, grid, differences, caplog):
     original = grid(5)
     write_compressed_ply(tmp_path / "new.ply", original)
@@ -420,3 +428,13 @@ def test_read_splat_of_bytes_written_by_hand(tmp_path):
     assert result.colors[0].tolist() == pytest.approx([1, 0, 0.2])
     assert result.opacities.tolist() == pytest.approx([0.8])
     assert result.quats[0].tolist() == [0, 0, 1, 0]
+
+
+def test_splats_of_negative_or_no_size_are_left_out(tmp_path, caplog):
+    good = [1, 2, 3, 0.1, 0.2, 0.3]
+    rows = [good, [1, 2, 3, 0.1, -0.2, 0.3], [math.nan, 2, 3, 0.1, 0.2, 0.3], [1, 2, 3, 0.1, 0.2, math.inf]]
+    (tmp_path / "some.splat").write_bytes(b"".join(struct.pack("<6f", *row) + bytes([200] * 8) for row in rows))
+    with caplog.at_level(logging.WARNING, logger="lyra"):
+        result = read_splat(tmp_path / "some.splat")
+    assert result.scales.tolist() == [pytest.approx([0.1, 0.2, 0.3])]
+    assert "3 Gaussians" in caplog.text
