@@ -22,7 +22,7 @@ STILL = "document.documentElement.dataset.state === 'still'"
 
 
 def main() -> None:
-    """Serve the scene, take the picture."""
+    """Serve, look, save."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("scene", type=Path)
     parser.add_argument("-o", "--out", type=Path, required=True)

@@ -14,7 +14,8 @@ import pytest
 import torch
 
 from lyra.cli import view
-from lyra.io.scene_folder import SceneFolder, save_scene
+from lyra.io.gaussian_files import FORMATS, GaussianFormat
+from lyra.io.scene_folder import SceneFolder, load_scene, save_scene
 from lyra.structures import Cameras, Gaussians, Scene
 from lyra.viewer import SceneServer
 
@@ -85,6 +86,17 @@ def test_scene_ply_of_a_folder_brings_its_cameras(
     assert "at each of 2 times" in lyra("view", scene / "scene.ply").out
     assert "Gaussians  1\n" in lyra("view", scene.parent / "scene.ply").out
     assert seen == [(scene, True), (scene.parent / "scene.ply", False)]
+
+
+@pytest.mark.parametrize("kind", FORMATS.values(), ids=FORMATS)
+def test_any_file_of_gaussians_can_be_viewed(
+    lyra: Lyra, scene: Path, tmp_path: Path, at_once: list[str], kind: GaussianFormat
+) -> None:
+    file = tmp_path / f"found{kind.suffix}"
+    kind.write(file, load_scene(scene).gaussians[0])
+    outcome = lyra("view", file)
+    assert (outcome.code, outcome.err) == (0, "")
+    assert "Gaussians  1\n" in outcome.out
 
 
 @pytest.mark.parametrize(

@@ -83,6 +83,12 @@ def test_half_turns_survive(axis: int) -> None:
     assert (back.quats[:, axis] > 0.99999).all()
 
 
+def test_a_rotation_without_length_is_none() -> None:
+    ones = torch.ones(1, 3)
+    back = unpack(*pack(Gaussians(ones, torch.zeros(1, 4), ones, torch.ones(1), ones)))
+    assert back.quats[0].tolist() == pytest.approx([1, 0, 0, 0], abs=1e-3)
+
+
 def test_what_cannot_be_seen_is_left_out() -> None:
     opacities = torch.tensor([0.9, 0.003, 0.0, 0.5])
     means = torch.arange(12.0).reshape(4, 3)

@@ -15,12 +15,12 @@ class View:
     """Look around in a scene, in the browser.
 
     lyra view out/photo
-    lyra view scene.ply
+    lyra view scene.spz
     lyra view out/photo --port 8080 --no-open
     """
 
     scene: Annotated[Positional[Path], arg(metavar="SCENE")]
-    """Scene folder, or a .ply file of Gaussians."""
+    """Scene folder, or a file of Gaussians."""
     port: Annotated[int, arg(metavar="N")] = 0
     """Port on this computer; 0 takes a free one."""
     no_open: bool = False
