@@ -82,13 +82,10 @@ class Generate:
     def _options(self) -> "GenerateOptions":
         from lyra.pipeline import GenerateOptions
 
-        names = None
-        if self.trajectories is not None:
-            names = tuple(name.strip().replace("-", "_") for name in self.trajectories.split(",") if name.strip())
         return GenerateOptions(
             seed=self.seed,
             steps=self.steps,
-            trajectories=names,
+            trajectories=trajectory_names(self.trajectories),
             strength=self.strength,
             fov=self.fov,
             depth=self.depth,
@@ -106,3 +103,10 @@ class Generate:
         print(f"Gaussians  {count:,}")
         print(f"time       {seconds(total)} in all")
         print(f"memory     {mebibytes(peak_memory_mib())} at the peak")
+
+
+def trajectory_names(text: str | None) -> tuple[str, ...] | None:
+    """Names separated by commas, hyphens for underscores allowed; ``None`` stays ``None``."""
+    if text is None:
+        return None
+    return tuple(name.strip().replace("-", "_") for name in text.split(",") if name.strip())
