@@ -29,7 +29,8 @@ def make_record(
         c2w[1:, :3, 3] = rand(count - 1, 3)
         return Cameras(c2w, K.repeat(count, 1, 1), HEIGHT, WIDTH)
 
-    paths = tuple(Trajectory(name, cameras(T), strength) for name, strength in zip(names, (0.25, None, 1, 2, 3, 4)))
+    strengths = (0.25, None)[: len(names)]
+    paths = tuple(Trajectory(name, cameras(T), strength) for name, strength in zip(names, strengths, strict=True))
     z = rand(len(names), CHANNELS, 2, HEIGHT // 8, WIDTH // 8) * 6 - 3
     views = Views(
         Frames(rand(sources, 3, HEIGHT, WIDTH), 24.0 if moving else None),

@@ -1,6 +1,7 @@
 """The published data layout, on a tiny folder written here byte for byte as its description says."""
 
 import pickle
+import shutil
 import zipfile
 from collections.abc import Callable
 from dataclasses import replace
@@ -22,10 +23,10 @@ NAMES = ("left", "right", "up")
 FOUR = np.array([20.0, 21.0, 12.0, 8.0], np.float32)
 
 
-def make_folder(root: Path, clips: tuple[str, ...] = ("kitchen", "street"), views: int = 3, depth: bool = True) -> Path:
+def make_folder(root: Path) -> Path:
     """Every view and clip has numbers of its own: latents view + clip / 10, poses shifted by view and frame."""
-    for view in range(views):
-        for number, clip in enumerate(clips):
+    for view in range(len(NAMES)):
+        for number, clip in enumerate(("kitchen", "street")):
             where = root / str(view)
             for kind in ("rgb", "pose", "intrinsics", "latent", "depth"):
                 (where / kind).mkdir(parents=True, exist_ok=True)
@@ -39,17 +40,27 @@ def make_folder(root: Path, clips: tuple[str, ...] = ("kitchen", "street"), view
             np.savez(where / "intrinsics" / f"{clip}.npz", data=four[backwards], inds=backwards)
             latent = np.full((1, 4, 2, 2, 3), view + number / 10, np.float32)
             torch.save(latent, where / "latent" / f"{clip}.pkl")
-            if depth:
-                with zipfile.ZipFile(where / "depth" / f"{clip}.zip", "w") as archive:
-                    for frame in range(T):
-                        z = np.full((HEIGHT, WIDTH), 1 + frame / 4, np.float16)
-                        z[0] = 0 if frame else np.inf
-                        archive.writestr(f"{frame:05d}.exr", write_exr(z, "Z"))
+            with zipfile.ZipFile(where / "depth" / f"{clip}.zip", "w") as archive:
+                for frame in range(T):
+                    z = np.full((HEIGHT, WIDTH), 1 + frame / 4, np.float16)
+                    z[0] = 0 if frame else np.inf
+                    archive.writestr(f"{frame:05d}.exr", write_exr(z, "Z"))
     return root
 
 
-def test_a_folder_is_read_as_it_is(tmp_path: Path, space: LatentSpace) -> None:
-    records = list(read_published(make_folder(tmp_path), space))
+@pytest.fixture(scope="module")
+def made_once(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_folder(tmp_path_factory.mktemp("published"))
+
+
+@pytest.fixture
+def theirs(made_once: Path, tmp_path: Path) -> Path:
+    """Two clips in three views, to be spoilt at will."""
+    return Path(shutil.copytree(made_once, tmp_path / "theirs"))
+
+
+def test_a_folder_is_read_as_it_is(theirs: Path, space: LatentSpace) -> None:
+    records = list(read_published(theirs, space))
     assert [record.key for record in records] == ["kitchen", "street"]
     record = records[1]
     assert tuple(path.name for path in record.latents.trajectories) == NAMES
@@ -69,26 +80,29 @@ def test_a_folder_is_read_as_it_is(tmp_path: Path, space: LatentSpace) -> None:
     assert torch.equal(record.views.depth, record.depth[0, :1]) and record.views.cameras.K[0, 0, 0] == 20
 
 
-def test_without_depth_the_source_says_that_it_is_not_known(tmp_path: Path, space: LatentSpace) -> None:
-    (record,) = read_published(make_folder(tmp_path, ("kitchen",), views=1, depth=False), space)
+def test_without_depth_the_source_says_that_it_is_not_known(theirs: Path, space: LatentSpace) -> None:
+    for view in theirs.iterdir():
+        shutil.rmtree(view / "depth")
+    record = next(read_published(theirs, space))
     assert record.depth is None and record.mask is None and not record.views.mask.any()
 
 
-def test_pictures_are_decoded_only_where_wanted(tmp_path: Path, space: LatentSpace) -> None:
-    folder = PublishedFolder(make_folder(tmp_path, ("kitchen",), views=1), space)
+def test_pictures_are_decoded_only_where_wanted(theirs: Path, space: LatentSpace) -> None:
+    folder = PublishedFolder(theirs, space)
     lean, full = folder.read("kitchen", rgb=False), folder.read("kitchen")
     assert lean.frames is None and torch.equal(lean.views.frames.rgb, full.views.frames.rgb)
 
 
-def test_what_was_read_is_written_back_and_read_again(tmp_path: Path, space: LatentSpace) -> None:
-    first = list(read_published(make_folder(tmp_path / "theirs", views=2), space))
+def test_what_was_read_is_written_back_and_read_again(theirs: Path, tmp_path: Path, space: LatentSpace) -> None:
+    shutil.rmtree(theirs / "2")
+    first = list(read_published(theirs, space))
     for record in first:
         write_published(tmp_path / "ours", record, space)
-    theirs, ours = (
+    before, after = (
         sorted(path.relative_to(root).as_posix() for path in root.rglob("*") if path.is_file())
-        for root in (tmp_path / "theirs", tmp_path / "ours")
+        for root in (theirs, tmp_path / "ours")
     )
-    assert ours == theirs
+    assert before == after
     for before, after in zip(first, read_published(tmp_path / "ours", space), strict=True):
         assert after.key == before.key
         assert torch.allclose(after.latents.z, before.latents.z, atol=1e-5)
@@ -229,21 +243,21 @@ def depth_of_another_size(root: Path) -> None:
     ids=lambda value: value.__name__ if callable(value) else "",
 )
 def test_a_damaged_clip_is_left_out_counted_and_reported(
-    tmp_path: Path, space: LatentSpace, capsys: pytest.CaptureFixture[str], spoil: Callable[[Path], None], words: str
+    theirs: Path, space: LatentSpace, capsys: pytest.CaptureFixture[str], spoil: Callable[[Path], None], words: str
 ) -> None:
-    spoil(make_folder(tmp_path, views=3))
+    spoil(theirs)
     said: list[str] = []
-    source = open_records(tmp_path, space)
+    source = open_records(theirs, space)
     assert [record.key for record in readable_records(source, said.append)] == ["street"]
-    assert words in said[0] and "; " in said[0] and said[1] == f"{tmp_path}: 1 damaged records were left out"
+    assert words in said[0] and "; " in said[0] and said[1] == f"{theirs}: 1 damaged records were left out"
     assert not capsys.readouterr().out
     with pytest.raises(CorruptRecordError):
         source.read("kitchen")
 
 
-def test_latents_of_another_tokenizer_are_refused(tmp_path: Path) -> None:
+def test_latents_of_another_tokenizer_are_refused(theirs: Path) -> None:
     other = LatentSpace("nano", torch.zeros(64), torch.ones(64))
-    source = open_records(make_folder(tmp_path, views=1), other)
+    source = open_records(theirs, other)
     with pytest.raises(InputError, match="latents have 4 channels, those of the tokenizer nano have 64; ") as refusal:
         list(readable_records(source, pytest.fail))
     assert not isinstance(refusal.value, CorruptRecordError)
@@ -256,11 +270,11 @@ def test_what_is_no_such_folder_is_refused(tmp_path: Path, space: LatentSpace, w
     if what == "no clips":
         (tmp_path / "0" / "rgb").mkdir(parents=True)
     if what == "no view 0":
-        make_folder(tmp_path / "6", ("a",), views=1)
+        (tmp_path / "6" / "rgb").mkdir(parents=True)
     with pytest.raises(InputError, match=r"data folder.*; give the folder that holds 0, 1, …"):
         open_records(tmp_path, space)
 
 
-def test_an_unknown_clip_is_refused_with_those_that_are_there(tmp_path: Path, space: LatentSpace) -> None:
+def test_an_unknown_clip_is_refused_with_those_that_are_there(theirs: Path, space: LatentSpace) -> None:
     with pytest.raises(InputError, match="has no clip garden; known are kitchen, street"):
-        PublishedFolder(make_folder(tmp_path, views=1), space).read("garden")
+        PublishedFolder(theirs, space).read("garden")

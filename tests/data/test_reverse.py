@@ -47,7 +47,7 @@ def encode(clips: Tensor) -> Tensor:
 
 
 def imagined_backwards() -> SceneRecord:
-    """What a generator makes of a moving source played backwards: it walks away from the source camera as time falls."""
+    """What a generator makes of a moving source played backwards: it walks away from the source as time falls."""
     times = torch.linspace(0, 1, T)
     source_c2w = torch.eye(4).repeat(T, 1, 1)
     source_c2w[:, 1, 3] = 0.1 * times  # the source camera rises

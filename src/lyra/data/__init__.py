@@ -9,7 +9,7 @@ from lyra.data.record_codec import safe_name
 from lyra.data.reverse import reverse_in_time, reverse_views
 from lyra.data.store import SceneStore, begin_store, require_store_place, summarise
 from lyra.data.watch import StoreWatch
-from lyra.data.writer import RecordWriter
+from lyra.data.writer import RecordWriter, seal_when_left
 
 __all__ = [
     "MANIFEST",
@@ -29,6 +29,7 @@ __all__ = [
     "reverse_in_time",
     "reverse_views",
     "safe_name",
+    "seal_when_left",
     "summarise",
     "write_published",
 ]

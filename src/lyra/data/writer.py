@@ -10,6 +10,8 @@ import os
 import re
 import secrets
 import socket
+import time
+from collections.abc import Collection
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
@@ -132,6 +134,23 @@ def seal_abandoned(folder: Path) -> None:
         raise InputError(
             f"store {folder} cannot be written ({reason(error)}); make room or change permissions"
         ) from error
+
+
+def seal_when_left(folder: Path, writers: Collection[str], patience: float = 20.0) -> None:
+    """`seal_abandoned`, again and again until the shards of these writers on this computer are finished.
+
+    Args:
+        folder: the store.
+        writers: `RecordWriter.name` of writers whose processes are about to end.
+        patience: seconds after which it is left at that.
+    """
+    deadline = time.monotonic() + patience
+    while True:
+        seal_abandoned(folder)
+        left = [path for path in folder.glob(f"{_host()}-*{GROWING}") if path.name.startswith(tuple(writers))]
+        if not left or time.monotonic() > deadline:
+            return
+        time.sleep(0.1)
 
 
 def _seal_if_abandoned(path: Path) -> None:

@@ -1,5 +1,6 @@
 """The same work on a Ray cluster; store, photos and this package must be within reach of every node."""
 
+import logging
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
@@ -8,7 +9,7 @@ from typing import Any
 
 import torch
 
-from lyra.data import RecordWriter, StoreWatch
+from lyra.data import RecordWriter, StoreWatch, seal_when_left
 from lyra.pipeline import Pipeline
 from lyra.structures import InputError
 from lyra.synthesis.jobs import Job, SynthesisOptions
@@ -40,23 +41,35 @@ def run_on_ray(
         ray.init(address=address, log_to_driver=False, logging_level="error")
     except (ConnectionError, ValueError, RuntimeError) as error:
         raise InputError(f"no Ray cluster answers at '{address}' ({error}); start one, or give --ray local") from error
+    logging.getLogger("ray.data").setLevel(logging.ERROR)  # it tells its plans and its progress
+    ray.data.DataContext.get_current().enable_progress_bars = False
+    store = folder.absolute()
+
+    class Worker(_RayWorker):
+        def __init__(self) -> None:
+            super().__init__(store, options)
+
+    writers: set[str] = set()
     try:
-        context = ray.data.DataContext.get_current()
-        context.enable_progress_bars = False
-        rows = [{name: None if value is None else str(value) for name, value in asdict(job).items()} for job in jobs]
-        made = ray.data.from_items(rows, override_num_blocks=len(rows)).map(
-            _RayWorker,
-            fn_constructor_args=(str(folder.absolute()), options),
+        made = ray.data.from_items([_row(job) for job in jobs], override_num_blocks=len(jobs)).map(
+            Worker,
             compute=ray.data.ActorPoolStrategy(size=min(workers, len(jobs))),
             num_gpus=1 if options.device != "cpu" and torch.cuda.is_available() else 0,
         )
         for row in made.iter_rows():
+            writers.add(row["writer"])
             if row["fault"]:
                 raise InputError(row["fault"])
             if row["key"]:
                 yield Outcome(row["key"], row["source"], row["seconds"], row["size"], row["refused"])
     finally:
         ray.shutdown()
+        seal_when_left(folder, writers)
+
+
+def _row(job: Job) -> dict[str, str | None]:
+    """A job as Ray Data carries it: one type in each column."""
+    return {name: None if value is None else str(value) for name, value in asdict(job).items()}
 
 
 class _RayWorker:
@@ -66,22 +79,23 @@ class _RayWorker:
     by the next command on that computer otherwise.
     """
 
-    def __init__(self, folder: str, options: SynthesisOptions) -> None:
+    def __init__(self, folder: Path, options: SynthesisOptions) -> None:
         self.maker = RecordMaker(Pipeline.load(options.device), options)
-        self.writer, self.watch = RecordWriter(Path(folder)), StoreWatch(Path(folder))
+        self.writer, self.watch = RecordWriter(folder), StoreWatch(folder)
 
     def __call__(self, row: dict[str, Any]) -> dict[str, Any]:
         """Make the record of one row; faults travel as text, Ray would wrap them in its own."""
-        photo, world = row["photo"], row["world"]
         job = Job(
             row["key"],
             row["source"],
             int(row["seed"]),
-            None if photo is None else Path(photo),
-            None if world is None else int(world),
+            None if row["photo"] is None else Path(row["photo"]),
+            None if row["world"] is None else int(row["world"]),
         )
+        outcomes, fault = [], ""
         try:
             outcomes = list(make_records([job], self.maker, self.writer, self.watch))
-        except InputError as fault:
-            return {**asdict(Outcome("", "")), "fault": str(fault)}
-        return {**asdict(outcomes[0] if outcomes else Outcome("", "")), "fault": ""}
+        except InputError as error:
+            fault = str(error)
+        outcome = outcomes[0] if outcomes else Outcome("", "")
+        return {**asdict(outcome), "fault": fault, "writer": self.writer.name}
