@@ -79,9 +79,9 @@ class GenerateOptions:
 
     def __post_init__(self) -> None:
         if self.steps is not None and not 1 <= self.steps <= 200:
-            raise InputError(f"steps {self.steps} is outside 1…200")
+            raise InputError(f"steps {self.steps} is outside 1…200; leave it out for the network's own number")
         if not 0 <= self.seed < 2**31:
-            raise InputError(f"seed {self.seed} is outside 0…{2**31 - 1}")
+            raise InputError(f"seed {self.seed} is outside 0…{2**31 - 1}; give a whole number in between")
         RecolorConfig(self.recolor)
         if self.fit not in ("crop", "pad"):
             raise InputError(f"fit '{self.fit}' is unknown; choose crop or pad")

@@ -45,7 +45,7 @@ def require_plannable(names: Sequence[str] | None, factor: float) -> list[str]:
         if name not in known:
             raise InputError(f"unknown trajectory '{name}'; choose from {', '.join(known)}")
     if not chosen or len(set(chosen)) != len(chosen):
-        raise InputError(f"trajectories must be one or more different names from {', '.join(known)}")
+        raise InputError(f"trajectories '{','.join(chosen)}' are none or repeat one; choose from {', '.join(known)}")
     if not 0 < factor <= 4:
         raise InputError(f"strength {factor:g} is outside 0…4; 1 is the published movement")
     return chosen

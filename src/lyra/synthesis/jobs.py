@@ -116,7 +116,7 @@ def world_jobs(count: int, options: SynthesisOptions) -> list[Job]:
         InputError: a count or a seed that is out of range.
     """
     if count < 1:
-        raise InputError(f"worlds {count} should be at least 1")
+        raise InputError(f"worlds {count} is less than 1; give the number of worlds to film")
     if options.seed + count - 1 > _LARGEST_SEED:
         raise InputError(f"seed {options.seed} leaves no room for {count} worlds; choose a smaller one")
     seeds = range(options.seed, options.seed + count)
