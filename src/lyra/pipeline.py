@@ -36,6 +36,7 @@ from lyra.structures import (
     Latents,
     Rendering,
     Scene,
+    SceneRecord,
     Trajectory,
     Views,
 )
@@ -44,6 +45,8 @@ FRAMES = 17
 PREVIEW_FRAMES = 48
 PREVIEW_FPS = 16.0
 MODELS = ("depth/nano", "tokenizer/nano", "teacher/nano", "decoder/nano")
+RECORDED_OPTIONS = ("seed", "steps", "strength", "fit")
+"""Of the options of `generate`, those that shape the latents and are kept with them."""
 
 
 @dataclass(frozen=True)
@@ -76,9 +79,9 @@ class GenerateOptions:
 
     def __post_init__(self) -> None:
         if self.steps is not None and not 1 <= self.steps <= 200:
-            raise InputError(f"steps {self.steps} is outside 1…200")
+            raise InputError(f"steps {self.steps} is outside 1…200; leave it out for the network's own number")
         if not 0 <= self.seed < 2**31:
-            raise InputError(f"seed {self.seed} is outside 0…{2**31 - 1}")
+            raise InputError(f"seed {self.seed} is outside 0…{2**31 - 1}; give a whole number in between")
         RecolorConfig(self.recolor)
         if self.fit not in ("crop", "pad"):
             raise InputError(f"fit '{self.fit}' is unknown; choose crop or pad")
@@ -97,6 +100,29 @@ class StageReport:
 
 
 Progress = Callable[[StageReport], None]
+
+
+@dataclass(frozen=True)
+class Imagined:
+    """The road up to latents: what a store keeps, and all that the rest of the road needs.
+
+    Attributes:
+        name: what the picture is called.
+        photo: what was read, with notices for the user.
+        views: the fitted photo with depth and camera.
+        conditionings: V caches seen along the trajectories.
+        latents: V imagined clips.
+        stages: seconds and peak memory of each stage so far.
+        options: what was asked for.
+    """
+
+    name: str
+    photo: Photo
+    views: Views
+    conditionings: tuple[Conditioning, ...]
+    latents: Latents
+    stages: tuple[StageReport, ...]
+    options: GenerateOptions
 
 
 @dataclass(frozen=True)
@@ -219,10 +245,30 @@ class Pipeline:
         Raises:
             InputError: anything wrong with the photo, the files beside it, or the options.
         """
+        return self.finish(self.imagine(photo, options, progress), progress)
+
+    def imagine(
+        self,
+        photo: Path | Photo,
+        options: GenerateOptions | None = None,
+        progress: Progress | None = None,
+        name: str = "",
+    ) -> Imagined:
+        """Go the road up to latents.
+
+        Args:
+            photo: image file, or a picture that was read or made elsewhere.
+            options: what to do.
+            progress: told about each stage.
+            name: what the picture is called, by default as its file.
+
+        Raises:
+            InputError: anything wrong with the photo, the files beside it, or the options.
+        """
         options = options or GenerateOptions()
         clock = _Clock(progress or (lambda report: None), self.device)
         with clock.stage("read"):
-            picture = read_photo(photo)
+            picture = read_photo(photo) if isinstance(photo, Path) else photo
             height, width = nano_grid(picture.frames.width, picture.frames.height)
             rgb, fitted = fit_photo(picture.frames.rgb[0], height, width, options.fit)
             frames = Frames(rgb[None].to(self.device))
@@ -235,24 +281,6 @@ class Pipeline:
         with clock.stage("warp"):
             trajectories = self._plan(views, options)
             conditionings = tuple(warp(views, trajectory) for trajectory in trajectories)
-        return self._imagine_and_decode(photo.name, picture, views, conditionings, options, clock)
-
-    def _plan(self, views: Views, options: GenerateOptions) -> tuple[Trajectory, ...]:
-        if options.cameras is not None:
-            path = read_camera_path(options.cameras, views.cameras[0].to("cpu"), FRAMES)
-            return (path.to(self.device),)
-        generator = torch.Generator().manual_seed(options.seed)
-        return plan(views, FRAMES, options.trajectories, options.strength, generator)
-
-    def _imagine_and_decode(
-        self,
-        name: str,
-        picture: Photo,
-        views: Views,
-        conditionings: tuple[Conditioning, ...],
-        options: GenerateOptions,
-        clock: _Clock,
-    ) -> Result:
         steps = options.steps or self.teacher.config.steps
         total = steps * len(conditionings)
 
@@ -261,6 +289,60 @@ class Pipeline:
 
         with clock.stage("imagine", f"{len(conditionings)} trajectories x {steps} steps"):
             latents = imagine(conditionings, self.teacher, self.tokenizer, steps, options.seed, on_step)
+        if not name and isinstance(photo, Path):
+            name = photo.name
+        return Imagined(name, picture, views, conditionings, latents, tuple(clock.done), options)
+
+    def recall(
+        self, record: SceneRecord, recolor: int = RecolorConfig().rounds, progress: Progress | None = None
+    ) -> Imagined:
+        """Take up a stored record where `imagine` left it; the caches are warped anew, nothing is imagined.
+
+        Args:
+            record: with the depth of its source, and latents of this pipeline's tokenizer.
+            recolor: as in `GenerateOptions`.
+            progress: told about each stage.
+
+        Raises:
+            InputError: the latents are another tokenizer's, or the depth is not known.
+        """
+        clock = _Clock(progress or (lambda report: None), self.device)
+        self._require_fitting(record)
+        with clock.stage("warp"):
+            record = record.to(self.device)
+            conditionings = tuple(warp(record.views, path) for path in record.latents.trajectories)
+        photo = Photo(record.views.frames.to("cpu"), None, ())
+        name = str(record.meta.get("source", record.key))
+        known = {option: record.meta[option] for option in RECORDED_OPTIONS if option in record.meta}
+        options = GenerateOptions(
+            **known, trajectories=tuple(c.trajectory.name for c in conditionings), recolor=recolor
+        )
+        return Imagined(name, photo, record.views, conditionings, record.latents, tuple(clock.done), options)
+
+    def _require_fitting(self, record: SceneRecord) -> None:
+        tokenizer, latents = self.tokenizer, record.latents
+        if latents.tokenizer != tokenizer.name or latents.z.shape[1] != tokenizer.channels:
+            raise InputError(
+                f"record {record.key} has latents of the tokenizer {latents.tokenizer}, {latents.z.shape[1]} channels; "
+                f"needed are those of {tokenizer.name}, {tokenizer.channels} channels"
+            )
+        cells = tuple(latents.z.shape[2:])
+        for cameras in (path.cameras for path in latents.trajectories):
+            height, width = cameras.height // tokenizer.spatial, cameras.width // tokenizer.spatial
+            if cells != (tokenizer.latent_frames(len(cameras)), height, width):
+                raise InputError(
+                    f"record {record.key}: latents of {cells} cells do not belong to {len(cameras)} pictures of "
+                    f"{cameras.height} x {cameras.width}; synthesize it again"
+                )
+        if not bool(record.views.mask.any()):
+            raise InputError(
+                f"record {record.key} has no depth of its source picture, which the decoder needs; add it to the data"
+            )
+
+    def finish(self, imagined: Imagined, progress: Progress | None = None) -> Result:
+        """Go the rest of the road: decode the latents into Gaussians and look at them."""
+        clock = _Clock(progress or (lambda report: None), self.device, list(imagined.stages))
+        views, conditionings, latents = imagined.views, imagined.conditionings, imagined.latents
         with clock.stage("frames"):
             frames = self.imagine_frames(latents)
         with clock.stage("decode"):
@@ -268,14 +350,31 @@ class Pipeline:
         with clock.stage("cover"):
             scene = cover(scene, views, conditionings, frames, self.depth_net)
         with clock.stage("recolor"):
-            scene = recolor(scene, views, RecolorConfig(options.recolor))
+            scene = recolor(scene, views, RecolorConfig(imagined.options.recolor))
         with clock.stage("render"):
             gaussians = scene.gaussians[0]
             rerender = render(gaussians, scene.source)
             renders = tuple(render(gaussians, c.trajectory.cameras) for c in conditionings)
         return Result(
-            name, picture, views, conditionings, latents, frames, scene, rerender, renders, tuple(clock.done), options
+            imagined.name,
+            imagined.photo,
+            views,
+            conditionings,
+            latents,
+            frames,
+            scene,
+            rerender,
+            renders,
+            tuple(clock.done),
+            imagined.options,
         )
+
+    def _plan(self, views: Views, options: GenerateOptions) -> tuple[Trajectory, ...]:
+        if options.cameras is not None:
+            path = read_camera_path(options.cameras, views.cameras[0].to("cpu"), FRAMES)
+            return (path.to(self.device),)
+        generator = torch.Generator().manual_seed(options.seed)
+        return plan(views, FRAMES, options.trajectories, options.strength, generator)
 
 
 def generate(photo: Path | str, options: GenerateOptions | None = None, **choices: Any) -> Result:

@@ -17,7 +17,9 @@ from lyra.cli.evaluate import EvaluatePhotos, EvaluateWorlds
 from lyra.cli.faults import INTERRUPTED, leave_quietly, one_line
 from lyra.cli.generate import Generate
 from lyra.cli.models import ModelsList, ModelsShow
+from lyra.cli.reconstruct import Reconstruct
 from lyra.cli.render import Render
+from lyra.cli.synthesize import Synthesize
 from lyra.cli.train import Train
 from lyra.cli.view import View
 from lyra.cli.worlds import Worlds
@@ -35,6 +37,8 @@ COMMANDS: dict[str, type | tuple[str, dict[str, type]]] = {
     "doctor": Doctor,
     "models": ("The networks that ship inside.", {"list": ModelsList, "show": ModelsShow}),
     "evaluate": ("Measure quality, time and memory.", {"worlds": EvaluateWorlds, "photos": EvaluatePhotos}),
+    "synthesize": Synthesize,
+    "reconstruct": Reconstruct,
     "train": Train,
     "worlds": Worlds,
 }

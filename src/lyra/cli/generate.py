@@ -85,13 +85,10 @@ class Generate:
     def _options(self) -> "GenerateOptions":
         from lyra.pipeline import GenerateOptions
 
-        names = None
-        if self.trajectories is not None:
-            names = tuple(name.strip().replace("-", "_") for name in self.trajectories.split(",") if name.strip())
         return GenerateOptions(
             seed=self.seed,
             steps=self.steps,
-            trajectories=names,
+            trajectories=trajectory_names(self.trajectories),
             strength=self.strength,
             fov=self.fov,
             depth=self.depth,
@@ -115,3 +112,10 @@ def _write_page(folder: Path, scene: "Scene", trajectories: "Sequence[Trajectory
     from lyra.viewer import PAGE_FILE, export_html
 
     export_html(folder / PAGE_FILE, scene, trajectories)
+
+
+def trajectory_names(text: str | None) -> tuple[str, ...] | None:
+    """Names separated by commas, hyphens for underscores allowed; ``None`` stays ``None``."""
+    if text is None:
+        return None
+    return tuple(name.strip().replace("-", "_") for name in text.split(",") if name.strip())

@@ -5,13 +5,12 @@ from pathlib import Path
 import torch
 
 from lyra.geometry.cameras import intrinsics_from_fov
-from lyra.geometry.trajectories import OFFICIAL_TRAJECTORIES
 from lyra.io.camera_path import read_camera_path
 from lyra.io.depth_file import read_depth
 from lyra.io.images import nano_grid, read_photo
 from lyra.pipeline import FRAMES, GenerateOptions
-from lyra.stages import PerceiveConfig
-from lyra.structures import Cameras, InputError
+from lyra.stages import PerceiveConfig, require_plannable
+from lyra.structures import Cameras
 
 _ANY_FOV = 1.0  # radians; only stands in for a path file that gives no intrinsics
 
@@ -26,12 +25,7 @@ def require_readable_inputs(photo: Path, options: GenerateOptions) -> tuple[str,
         InputError: whatever is wrong with the photo, the depth file, the camera file or a choice.
     """
     PerceiveConfig(options.fov)
-    known = [spec.name for spec in OFFICIAL_TRAJECTORIES]
-    unknown = [name for name in options.trajectories or () if name not in known]
-    if unknown:
-        raise InputError(f"unknown trajectory '{unknown[0]}'; choose from {', '.join(known)}")
-    if not 0 < options.strength <= 4:
-        raise InputError(f"strength {options.strength:g} is outside 0…4; 1 is the published movement")
+    require_plannable(options.trajectories, options.strength)
     picture = read_photo(photo)
     height, width = nano_grid(picture.frames.width, picture.frames.height)
     if options.depth is not None:
