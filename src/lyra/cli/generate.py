@@ -9,13 +9,11 @@ from tyro.conf import Positional, arg
 
 from lyra.cli.checks import require_device, require_output_folder
 from lyra.cli.progress import StageLines
+from lyra.cli.scene_page import write_page
 from lyra.cli.sizes import mebibytes, seconds
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from lyra.pipeline import GenerateOptions, Result
-    from lyra.structures import Scene, Trajectory
 
 
 @dataclass(frozen=True)
@@ -74,7 +72,7 @@ class Generate:
             pipeline = Pipeline.load(self.device)
             lines(StageReport("load", time.perf_counter() - before, detail=f"networks on {pipeline.device}"))
             result = pipeline.run(self.photo, options, lines)
-            write_result(result, self.out, self.overwrite, lines, _write_page)
+            write_result(result, self.out, self.overwrite, lines, write_page)
         self._report(result, time.perf_counter() - start)
         return 0
 
@@ -106,12 +104,6 @@ class Generate:
         print(f"Gaussians  {count:,}")
         print(f"time       {seconds(total)} in all")
         print(f"memory     {mebibytes(peak_memory_mib())} at the peak")
-
-
-def _write_page(folder: Path, scene: "Scene", trajectories: "Sequence[Trajectory]") -> None:
-    from lyra.viewer import PAGE_FILE, export_html
-
-    export_html(folder / PAGE_FILE, scene, trajectories)
 
 
 def trajectory_names(text: str | None) -> tuple[str, ...] | None:
