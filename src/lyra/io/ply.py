@@ -136,14 +136,14 @@ def _go_to_vertices(path: Path, file: BinaryIO, header: PlyHeader, vertex: PlyEl
             for _ in islice(file, element.count):
                 pass
         # a number takes two bytes at least, and the last line may lack its end
-        smallest, spare = 2 * len(vertex.names), 1
+        place, smallest, spare = file.tell(), 2 * len(vertex.names), 1
     else:
         assert vertex.record is not None
-        file.seek(header.offset(vertex) or 0)
-        smallest, spare = vertex.record.itemsize, 0
-    available = max(0, path.stat().st_size - file.tell() + spare)
+        place, smallest, spare = header.offset(vertex) or 0, vertex.record.itemsize, 0
+    available = max(0, path.stat().st_size - place + spare)
     if vertex.count * smallest > available:
         raise _cut_off(path, available // smallest, vertex.count)
+    file.seek(place)
 
 
 def _binary_parts(path: Path, file: BinaryIO, vertex: PlyElement) -> Iterator[np.ndarray]:
@@ -164,6 +164,8 @@ def _text_parts(path: Path, file: BinaryIO, vertex: PlyElement) -> Iterator[dict
         if len(lines) < number:
             raise _cut_off(path, start + len(lines), vertex.count)
         crooked = InputError(f"{_WHAT} {path} has lines that are not {columns} numbers; export it in binary form")
+        if any(line.isspace() for line in lines):
+            raise crooked
         try:
             table = np.loadtxt(lines, dtype=np.float64, comments=None, ndmin=2)
         except ValueError as error:

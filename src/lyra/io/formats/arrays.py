@@ -1,6 +1,7 @@
 """Between Gaussians and the plain arrays that every file format packs: checks on the way out and on the way in."""
 
 import logging
+import math
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -29,7 +30,7 @@ class Arrays:
 
 
 def arrays_of(gaussians: Gaussians, writer: str) -> Arrays:
-    """The arrays to write.
+    """The arrays to write; a quaternion without length becomes the identity.
 
     Args:
         gaussians: what the caller of the writer gave.
@@ -47,6 +48,9 @@ def arrays_of(gaussians: Gaussians, writer: str) -> Arrays:
     for name, array in fields.items():
         if not np.isfinite(array).all():
             raise ValueError(f"{writer}: {name} holds values that are not finite")
+    no_length = np.einsum("ni,ni->n", fields["quats"], fields["quats"]) <= _SHORTEST_QUATERNION**2
+    if no_length.any():
+        fields["quats"] = np.where(no_length[:, None], np.float32([1, 0, 0, 0]), fields["quats"])
     return Arrays(**fields)
 
 
@@ -74,21 +78,22 @@ def checked_gaussians(
         InputError: no Gaussian is left.
     """
     means_, quats_, scales_, opacities_, colors_ = map(torch.from_numpy, (means, quats, scales, opacities, colors))
-    length = (quats_ * quats_).sum(dim=1, keepdim=True).sqrt()
+    length = torch.linalg.vector_norm(quats_, dim=1, keepdim=True)
     length = torch.where((length - 1).abs() < _UNIT_TOLERANCE, 1.0, length)  # unit ones come back bit by bit
     if not bool((length > _SHORTEST_QUATERNION).all()):  # NaN comes here too, and is left out below
         short = length <= _SHORTEST_QUATERNION
         quats_ = torch.where(short, torch.tensor([1.0, 0.0, 0.0, 0.0]), quats_)
         length = torch.where(short, 1.0, length)
     quats_ /= length
-    # a sum is finite only if its terms are (or overflowed, which is no Gaussian either)
+    gaussians = Gaussians(means_, quats_, scales_, opacities_.clamp_(0, 1), colors_.clamp_(0, 1))
+    # NaN and infinity stay in a sum, and float32 values cannot overflow in float64
+    total = sum(float(each.sum(dtype=torch.float64)) for each in (means_, length, scales_, opacities_, colors_))
+    if math.isfinite(total) and bool(scales_.min() >= 0):
+        return gaussians
     valid = torch.isfinite(means_.sum(1) + length[:, 0] + scales_.sum(1) + opacities_ + colors_.sum(1))
     valid &= scales_.amin(1) >= 0
-    gaussians = Gaussians(means_, quats_, scales_, opacities_.clamp_(0, 1), colors_.clamp_(0, 1))
-    if not bool(valid.all()):
-        gaussians = gaussians[valid]
-        if len(gaussians) == 0:
-            raise InputError(f"{what} {path} holds no finite Gaussian; export it again")
-        left_out = int((~valid).sum())
-        _log.warning("%s: %d Gaussians with values that are not finite are left out", path, left_out)
-    return gaussians
+    if not bool(valid.any()):
+        raise InputError(f"{what} {path} holds no finite Gaussian; export it again")
+    left_out = int((~valid).sum())
+    _log.warning("%s: %d Gaussians with values that are not finite are left out", path, left_out)
+    return gaussians[valid]

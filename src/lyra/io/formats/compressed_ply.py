@@ -73,23 +73,27 @@ def _pack(arrays: Arrays, index: np.ndarray, extremes: np.ndarray, packed: np.nd
         logs = np.clip(np.log(arrays.scales[index]), -_LOG_SCALE_LIMIT, _LOG_SCALE_LIMIT)
     fractions = []
     for place, values in ((0, arrays.means[index]), (6, logs), (12, arrays.colors[index])):
-        chunks = values.reshape(-1, _CHUNK, 3)
-        low, high = chunks.min(axis=1), chunks.max(axis=1)
-        extremes[:, place : place + 3], extremes[:, place + 3 : place + 6] = low, high
+        chunks = np.ascontiguousarray(values.T).reshape(3, -1, _CHUNK)
+        low, high = chunks.min(axis=2), chunks.max(axis=2)
+        extremes[:, place : place + 3], extremes[:, place + 3 : place + 6] = low.T, high.T
         size = np.where(high > low, high - low, 1)
-        fractions.append(((chunks - low[:, None]) / size[:, None]).reshape(-1, 3))
-    position, scale, color = fractions
-    packed[:, 0] = _pack_11_10_11(position)
+        fractions.append(((chunks - low[..., None]) / size[..., None]).reshape(3, -1))
+    position, scale, (red, green, blue) = fractions
+    packed[:, 0] = _pack_11_10_11(*position)
     largest, others = smallest_three(arrays.quats[index])
-    parts = rounded(others * np.float32(0.5) + np.float32(0.5), 1023)
-    packed[:, 1] = largest.astype(np.uint32) << 30 | parts[:, 0] << 20 | parts[:, 1] << 10 | parts[:, 2]
-    packed[:, 2] = _pack_11_10_11(scale)
-    red, green, blue = rounded(color, 255).T
-    packed[:, 3] = red << 24 | green << 16 | blue << 8 | rounded(arrays.opacities[index], 255)
+    a, b, c = rounded(others.T * np.float32(0.5) + np.float32(0.5), 1023)
+    packed[:, 1] = largest.astype(np.uint32) << 30 | a << 20 | b << 10 | c
+    packed[:, 2] = _pack_11_10_11(*scale)
+    packed[:, 3] = (
+        rounded(red, 255) << 24
+        | rounded(green, 255) << 16
+        | rounded(blue, 255) << 8
+        | rounded(arrays.opacities[index], 255)
+    )
 
 
-def _pack_11_10_11(values: np.ndarray) -> np.ndarray:
-    return rounded(values[:, 0], 2047) << 21 | rounded(values[:, 1], 1023) << 11 | rounded(values[:, 2], 2047)
+def _pack_11_10_11(x: np.ndarray, y: np.ndarray, z: np.ndarray) -> np.ndarray:
+    return rounded(x, 2047) << 21 | rounded(y, 1023) << 11 | rounded(z, 2047)
 
 
 def _unpack_11_10_11(packed: np.ndarray) -> np.ndarray:

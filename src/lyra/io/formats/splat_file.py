@@ -36,7 +36,7 @@ def write_splat(path: Path | str, gaussians: Gaussians) -> None:
             rows["scale"] = arrays.scales[part]
             rows["color"][:, :3] = rounded(arrays.colors[part], 255)
             rows["color"][:, 3] = rounded(arrays.opacities[part], 255)
-            rows["quat"] = np.clip(np.rint(quats / np.where(length > 0, length, 1) * 128 + 128), 0, 255)
+            rows["quat"] = np.clip(np.rint(quats / length * 128 + 128), 0, 255)
             file.write(rows.data)
 
 
