@@ -5,7 +5,6 @@ those of OpenCV.
 """
 
 import logging
-import pickle
 from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
@@ -191,15 +190,7 @@ def _read_tensor_dump(path: Path) -> Gaussians:
             raise other
     try:
         dump = torch.load(path, map_location="cpu", weights_only=True)
-    except (
-        RuntimeError,
-        pickle.UnpicklingError,
-        EOFError,
-        LookupError,
-        ValueError,
-        TypeError,
-        AttributeError,
-    ) as error:
+    except Exception as error:  # a damaged pickle makes torch's reader fail in any way
         raise InputError(f"{_WHAT} {path} is an archive that cannot be read; give a PLY file of Gaussians") from error
     if (
         not isinstance(dump, Tensor)

@@ -154,9 +154,9 @@ def _read(path: Path, archive: zipfile.ZipFile) -> Gaussians:
         return _pixels(path, name, content, count, channels)
 
     low, high = meta.numbers("means", "mins", count=3), meta.numbers("means", "maxs", count=3)
-    means = np.empty((count, 3), np.float32)
     steps = pixels("means", channels=3).astype(np.uint16)
     steps |= pixels("means", channels=3, picture=1).astype(np.uint16) << 8
+    means = np.empty((count, 3), np.float32)
     with np.errstate(over="ignore", invalid="ignore"):  # damaged extremes; what is not finite is left out in the end
         for axis in range(3):
             logs = low[axis] + steps[:, axis] * ((high[axis] - low[axis]) / _STEPS)

@@ -155,10 +155,11 @@ def read_spz(path: Path | str) -> Gaussians:
     positions, opacities, colors, logs, rotations = (np.frombuffer(each, np.uint8) for each in sections)
     means, quats = np.empty((header.count, 3), np.float32), np.empty((header.count, 4), np.float32)
     width = len(positions) // header.count
-    for start in range(0, header.count, _BLOCK):
-        part = slice(start, start + _BLOCK)
-        means[part] = _positions(positions[start * width : part.stop * width], header) * signs
-        quats[part, 0], quats[part, 1:] = _rotations(rotations, part, header)
+    with np.errstate(invalid="ignore"):  # half floats may be NaN; such Gaussians are left out in the end
+        for start in range(0, header.count, _BLOCK):
+            part = slice(start, start + _BLOCK)
+            means[part] = _positions(positions[start * width : part.stop * width], header) * signs
+            quats[part, 0], quats[part, 1:] = _rotations(rotations, part, header)
     quats[:, 1:] *= turns
     return checked_gaussians(
         path,
