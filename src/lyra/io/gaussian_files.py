@@ -77,15 +77,15 @@ FORMATS: dict[str, GaussianFormat] = {
         GaussianFormat(
             "glb",
             ".glb",
-            "glTF with KHR_gaussian_splatting, 60 bytes; axes x right, y up, z back, metres; nothing is lost",
+            "glTF with KHR_gaussian_splatting, 60 bytes; axes x right, y up, z back, scene units as metres; nothing is lost",
             glb.write_glb,
             glb.read_glb,
         ),
         GaussianFormat(
             "usd",
             ".usdc",
-            "OpenUSD ParticleField3DGaussianSplat, 56 bytes (.usda as text: 180); axes x right, y up, z back, metres; "
-            "nothing is lost",
+            "OpenUSD ParticleField3DGaussianSplat, 56 bytes (.usda as text: 180); axes x right, y up, z back, scene "
+            "units as metres; nothing is lost",
             usd.write_usd,
             usd.read_usd,
         ),

@@ -9,16 +9,17 @@ import torch
 from torch import Tensor
 
 from lyra.exports.mesh.pictures import solid_pictures
-from lyra.exports.mesh.surface import colored, require_mesh_packages, simplified, surface_of
+from lyra.exports.mesh.surface import require_mesh_packages, simplified, surface_of
 from lyra.exports.mesh.volume import GridShape, SignedDistance
-from lyra.geometry import unproject
+from lyra.geometry import transform_points, unproject
 from lyra.structures import Cameras, Gaussians, InputError, Mesh
 
 _SAMPLING = 4
-_OUTLIERS = 0.001
+_OUTLIERS = 0.002
 _MARGIN = 0.05
 _FINEST_RATIO = 1.004
 _FINEST_STEP = 1.5
+_COARSER = 1.6
 
 
 @dataclass(frozen=True)
@@ -72,39 +73,47 @@ def build_mesh(
     views = views.to("cpu")
     shape = _grid(depth, views, source, options.cells)
     progress("fuse", 0, 2)
-    vertices, triangles = _fused(shape, depth, views)
+    mesh = _fused(shape, rgb, depth, views)
     progress("fuse", 1, 2)
-    mesh = colored(vertices, triangles, rgb, depth, views)
-    vertices, triangles = _fused(_coarser(shape, options.collider_step), depth, views)
-    plain = Mesh(torch.from_numpy(vertices).float(), torch.from_numpy(triangles), torch.zeros(len(vertices), 3))
-    collider = simplified(plain, options.collider_triangles)
+    collider = None
+    factor = options.collider_step
+    while collider is None:
+        # the coarser the cells, the shorter the borders
+        collider = simplified(_fused(_coarser(shape, factor), rgb, depth, views), options.collider_triangles)
+        factor *= _COARSER
     progress("fuse", 2, 2)
     return mesh, collider
 
 
-def _fused(shape: GridShape, depth: Tensor, views: Cameras) -> tuple[np.ndarray, np.ndarray]:
+def _fused(shape: GridShape, rgb: Tensor, depth: Tensor, views: Cameras) -> Mesh:
     volume = SignedDistance(shape)
     volume.add(depth, views)
-    return surface_of(volume)
+    return surface_of(volume, rgb, depth, views)
 
 
 def _grid(depth: Tensor, views: Cameras, source: Cameras, cells: int) -> GridShape:
-    """A grid around everything seen but a thousandth at each end, as fine as ``cells`` allow."""
+    """A grid around everything seen but a few thousandths at each end, as fine as ``cells`` allow.
+
+    It is shaped by the source camera, moved back to where the hindmost view stands, so that all of them look into it.
+    """
+    ahead = transform_points(views.c2w[:, :3, 3], source.w2c[0])[:, 2]
+    c2w = source.c2w.clone()
+    c2w[:, :3, 3] += ahead.min().clamp_max(0) * c2w[:, :3, 2]
+    source = Cameras(c2w, source.K, source.height, source.width)
     # every fourth pixel; the intrinsics shrink along, its centre stays where it was
     sampled = depth[:, ::_SAMPLING, ::_SAMPLING]
     K = views.K / torch.tensor([_SAMPLING, _SAMPLING, 1.0])[:, None]
     points = unproject(sampled, K, views.c2w, 0.5 / _SAMPLING)[sampled > 0]
-    w2c, K = source.w2c[0], source.K[0]
-    local = points @ w2c[:3, :3].T + w2c[:3, 3]
+    local = transform_points(points, source.w2c[0])
     local = local[local[:, 2] > 0]
     if len(local) == 0:
         raise InputError("the scene shows no solid surface to these cameras; export the Gaussians themselves")
     z = local[:, 2]
-    pixels = (local @ K.T)[:, :2] / z[:, None]
+    pixels = (local @ source.K[0].T)[:, :2] / z[:, None]
     low, high = (np.quantile(pixels.numpy(), q, axis=0) for q in (_OUTLIERS, 1 - _OUTLIERS))
     near, far = (float(np.quantile(z.numpy(), q)) for q in (_OUTLIERS, 1 - _OUTLIERS))
     near, far = near * (1 - _MARGIN), far * (1 + _MARGIN)
-    focal = float(K[0, 0])
+    focal = float(source.K[0, 0, 0])
 
     def shape(pixel: float) -> GridShape:
         ratio = max(1 + pixel / focal, _FINEST_RATIO)

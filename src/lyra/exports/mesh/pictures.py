@@ -11,8 +11,9 @@ from lyra.structures import Cameras, Gaussians
 
 FARTHEST = 20.0
 """Depth in scene units beyond which nothing becomes a surface; the sky lies at 30."""
-_SOLID = 0.9
+SOLID = 0.9
 _BEND = 0.06
+_SLOPE = 0.15
 
 
 def solid_pictures(
@@ -32,9 +33,9 @@ def solid_pictures(
     colors, depths = [], []
     for index in range(len(cameras)):
         picture = render(gaussians, cameras[index])
-        solid = (picture.alpha >= _SOLID) & (picture.depth <= FARTHEST)
+        solid = (picture.alpha >= SOLID) & (picture.depth <= FARTHEST)
         depths.append(torch.where(solid, picture.depth, 0).cpu())
-        colors.append((picture.rgb / picture.alpha[:, None].clamp_min(_SOLID)).clamp(0, 1).cpu())
+        colors.append((picture.rgb / picture.alpha[:, None].clamp_min(SOLID)).clamp(0, 1).cpu())
         progress(index + 1, len(cameras))
     depth = torch.cat(depths)
     return torch.cat(colors), torch.where(at_edges(depth), 0, depth)
@@ -45,7 +46,8 @@ def at_edges(depth: Tensor) -> Tensor:
 
     In the picture of a plane 1/z is linear, however steep the plane is. So a pixel is at an edge where the second
     difference of 1/z across it, in rows or columns, exceeds 6 % of 1/z; and so are its eight neighbours, because a blend
-    bends at both ends and not in the middle.
+    bends at both ends and not in the middle. A wide blend hardly bends anywhere; it is known by its slope, above 15 % of
+    1/z from pixel to pixel.
 
     Args:
         depth: [T, H, W], 0 where nothing is known.
@@ -58,5 +60,9 @@ def at_edges(depth: Tensor) -> Tensor:
     middle = 2 * inverse
     rows = (padded[:, 1:-1, 2:] + padded[:, 1:-1, :-2] - middle).abs()
     columns = (padded[:, 2:, 1:-1] + padded[:, :-2, 1:-1] - middle).abs()
-    bent = (torch.maximum(rows, columns) > _BEND * inverse) & (depth > 0)
+    slope = torch.maximum(
+        (padded[:, 1:-1, 2:] - padded[:, 1:-1, :-2]).abs(), (padded[:, 2:, 1:-1] - padded[:, :-2, 1:-1]).abs()
+    )
+    bent = (torch.maximum(rows, columns) > _BEND * inverse) | (slope > 2 * _SLOPE * inverse)
+    bent &= depth > 0
     return F.max_pool2d(bent[:, None].float(), 3, stride=1, padding=1)[:, 0] > 0

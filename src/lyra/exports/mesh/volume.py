@@ -18,10 +18,11 @@ from lyra.geometry.compiled import compiled
 from lyra.structures import Cameras
 
 
+_FAINTEST = 0.02
 _LAYERS = 4
 _STEEPNESS = 1.5
 _FARTHEST = 0.25
-"""Parts of the reach: in layers, in cells along the slope, and its bound as a fraction of depth."""
+"""Weight at the end of the reach; parts of the reach: in layers, in cells along the slope; its bound in depths."""
 
 
 @dataclass(frozen=True)
@@ -61,21 +62,22 @@ class GridShape:
 
 
 class SignedDistance:
-    """The fused distance: mean of what the pictures say, and how many pictures said something.
+    """The fused distance: weighted mean of what the pictures say.
 
-    A surface has a say as far as it needs to close the cells around it: some layers, and more where it is steep.
+    A surface has a say as far as it needs to close the cells around it: some layers, and more where it is steep. Behind the
+    surface its weight falls off, so that a picture that sees empty space there has its way (Oleynikova et al. 2017).
 
     Attributes:
         shape: of the grid.
         distance: [layers, rows, columns] float32, -1…1 in units of that reach, positive in front of the surface.
-        count: [layers, rows, columns] float32, 0 where no picture looked.
+        weight: [layers, rows, columns] float32, 0 where no picture has a say.
     """
 
     def __init__(self, shape: GridShape) -> None:
         self.shape = shape
         size = (shape.layers, shape.rows, shape.columns)
         self.distance = np.zeros(size, np.float32)
-        self.count = np.zeros(size, np.float32)
+        self.weight = np.zeros(size, np.float32)
 
     def add(self, depth: Tensor, cameras: Cameras) -> None:
         """Fuse depth pictures.
@@ -101,11 +103,11 @@ class SignedDistance:
         pictures = np.ascontiguousarray(depth.float().numpy())
         per_reach = (1 / self._reach(depth)).numpy()
         planes = shape.depths().astype(np.float32)
-        distance, count = (array.reshape(shape.layers, -1) for array in (self.distance, self.count))
+        distance, weight = (array.reshape(shape.layers, -1) for array in (self.distance, self.weight))
 
         def run(part: slice) -> None:
             columns = directions[:, part]
-            _fuse(distance[:, part], count[:, part], planes, columns, shifts, intrinsics, pictures, per_reach)
+            _fuse(distance[:, part], weight[:, part], planes, columns, shifts, intrinsics, pictures, per_reach)
 
         threads = torch.get_num_threads()
         bounds = np.linspace(0, len(rays), 4 * threads + 1).astype(int)
@@ -128,14 +130,14 @@ def _inverse(source: Cameras) -> np.ndarray:
 
 
 @compiled
-def _fuse(distance, count, planes, directions, shifts, K, pictures, per_reach):  # pragma: no cover - compiled
+def _fuse(distance, weight, planes, directions, shifts, K, pictures, per_reach):  # pragma: no cover - compiled
     """Fuse pictures [T, H, W] into cells [layers, rays]; directions [T, rays, 3] and shifts [T, 3] in their cameras.
 
     per_reach [T, H, W] is one divided by the reach of the surface that a pixel shows.
     """
     views, height, width = pictures.shape
     layers, rays = distance.shape
-    half, one = np.float32(0.5), np.float32(1)
+    half, one, faintest = np.float32(0.5), np.float32(1), np.float32(_FAINTEST)
     right_end, bottom_end = np.float32(width - 1), np.float32(height - 1)
     for k in range(layers):
         plane = planes[k]
@@ -162,6 +164,7 @@ def _fuse(distance, count, planes, directions, shifts, K, pictures, per_reach): 
                 value = (seen * inverse - one) * per_reach[t, row, column]
                 if value < -one:
                     continue
-                number = count[k, n] + one
-                distance[k, n] += (min(value, one) - distance[k, n]) / number
-                count[k, n] = number
+                share = one if value >= 0 else max(one + value, faintest)
+                total = weight[k, n] + share
+                distance[k, n] += (min(value, one) - distance[k, n]) * share / total
+                weight[k, n] = total

@@ -10,6 +10,8 @@ comes with that package.
 import importlib.util
 import logging
 import os
+import shutil
+import struct
 import subprocess
 import sys
 import tempfile
@@ -19,6 +21,7 @@ import numpy as np
 
 from lyra.io.files import reason, replacing, require_file
 from lyra.io.formats import usd_child
+from lyra.io.formats.archive import open_archive
 from lyra.io.formats.arrays import SH_C0, Arrays, arrays_of, checked_gaussians
 from lyra.io.formats.axes import turned_positions, turned_rotations
 from lyra.io.formats.color_space import srgb_from_linear
@@ -27,12 +30,13 @@ from lyra.structures import Gaussians, InputError
 
 BINARY_MAGIC = b"PXR-USDC"
 TEXT_MAGIC = b"#usda "
-LAYERS = (".usd", ".usdc", ".usda")
+LAYERS = (".usdc", ".usda", ".usd")
 PACKAGE = ".usdz"
 _ROOT, _FIELD = "/World", "/World/Gaussians"
 _REACH = 3.0
 """Standard deviations that the extent of a Gaussian counts as its size; the kernel of the schema is cut off there."""
 _PATIENCE = 600
+_BOOT, _SECTIONS, _SECTION = struct.Struct("<8s8xQ"), struct.Struct("<Q"), 32
 _WHAT = "USD file"
 _log = logging.getLogger(__name__)
 
@@ -50,39 +54,34 @@ def require_usd(path: Path | str) -> None:
 def write_usd(path: Path | str, gaussians: Gaussians) -> None:
     """Write one set of Gaussians, in their order.
 
-    The suffix decides: ``.usdc`` and ``.usd`` are binary (56 bytes each), ``.usda`` is text, ``.usdz`` a package of the
-    binary form.
+    The suffix decides: ``.usda`` is text, ``.usdz`` a package of the binary form; any other gives the binary form, 56 bytes
+    for each Gaussian.
 
     Raises:
-        InputError: the place cannot be written, another suffix, or usd-core is missing.
+        InputError: the place cannot be written, or usd-core is missing.
         ValueError: there are no Gaussians, or a value is not finite.
     """
     path = Path(path)
     require_usd(path)
     arrays = arrays_of(gaussians, "write_usd")
     suffix = path.suffix.lower()
-    if suffix not in (*LAYERS, PACKAGE):
-        raise InputError(f"cannot write {_WHAT} {path}: its name should end in {', '.join((*LAYERS, PACKAGE))}")
-    from pxr import Tf
+    from pxr import Sdf, Tf, UsdUtils
 
-    with replacing(path, _WHAT) as temporary:
+    with (
+        replacing(path, _WHAT) as temporary,
+        tempfile.TemporaryDirectory(prefix=".lyra-", dir=temporary.parent) as folder,
+    ):
+        # OpenUSD tells the forms apart by the suffix alone
+        made = Path(folder) / f"scene{suffix if suffix in LAYERS else LAYERS[0]}"
         try:
+            _write_layer(made, arrays)
             if suffix == PACKAGE:
-                _write_package(temporary, arrays)
-            else:
-                _write_layer(temporary, arrays)
+                layer, made = made, made.with_suffix(PACKAGE)
+                if not UsdUtils.CreateNewUsdzPackage(Sdf.AssetPath(str(layer)), str(made)):
+                    raise OSError("the package could not be written")
         except Tf.ErrorException as error:
             raise OSError(reason(error)) from error
-
-
-def _write_package(target: Path, arrays: Arrays) -> None:
-    from pxr import Sdf, UsdUtils
-
-    with tempfile.TemporaryDirectory(prefix=".lyra-", dir=target.parent) as folder:
-        layer = Path(folder) / "scene.usdc"
-        _write_layer(layer, arrays)
-        if not UsdUtils.CreateNewUsdzPackage(Sdf.AssetPath(str(layer)), str(target)):
-            raise OSError("the package could not be written")
+        os.replace(made, temporary)
 
 
 def _write_layer(target: Path, arrays: Arrays) -> None:
@@ -132,18 +131,52 @@ def read_usd(path: Path | str) -> Gaussians:
     """
     path = require_file(path, _WHAT)
     require_usd(path)
-    sets = [_placed(path, field) for field in _read_in_child(path)]
+    try:
+        suffix = _form(path)
+        sets = [_placed(path, field) for field in _read_in_child(path, suffix)]
+    except OSError as error:
+        raise InputError(f"{_WHAT} {path} cannot be read ({reason(error)}); check its permissions") from error
     if not sets:
         raise InputError(f"{_WHAT} {path} holds no Gaussians (ParticleField3DGaussianSplat); give one that does")
     means, quats, scales, opacities, colors = (np.concatenate(parts) for parts in zip(*sets, strict=True))
     return checked_gaussians(path, _WHAT, turned_positions(means), turned_rotations(quats), scales, opacities, colors)
 
 
-def _read_in_child(path: Path) -> list[dict[str, np.ndarray]]:
-    damaged = InputError(f"{_WHAT} {path} is damaged; fetch or export it again")
+def _form(path: Path) -> str:
+    """The suffix that goes with the content, once that is seen to be whole.
+
+    A binary layer begins with its mark, its version and the place of its table of contents, which comes last: a number of
+    sections, then a name of 16 bytes, start and size of each.
+    """
+    with path.open("rb") as file:
+        start = file.read(_BOOT.size)
+        if start.startswith(TEXT_MAGIC):
+            return ".usda"
+        if start.startswith(b"PK"):
+            with open_archive(path, _WHAT) as archive:
+                names = archive.namelist()
+            if names and names[0].lower().endswith(LAYERS):
+                return PACKAGE
+        if not start.startswith(BINARY_MAGIC):
+            raise InputError(f"{_WHAT} {path} is none; give a .usdc, .usda or .usdz file")
+        cut_off = InputError(f"{_WHAT} {path} is cut off; fetch or export it again")
+        size = path.stat().st_size
+        if len(start) < _BOOT.size or not _BOOT.size <= _BOOT.unpack(start)[-1] <= size - _SECTIONS.size:
+            raise cut_off
+        file.seek(_BOOT.unpack(start)[-1])
+        if _SECTIONS.unpack(file.read(_SECTIONS.size))[0] * _SECTION > size - file.tell():
+            raise cut_off
+    return LAYERS[0]
+
+
+def _read_in_child(path: Path, suffix: str) -> list[dict[str, np.ndarray]]:
     with tempfile.TemporaryDirectory(prefix="lyra-") as folder:
-        found = Path(folder) / "fields.npz"
-        command = [sys.executable, "-I", usd_child.__file__, str(path.absolute()), str(found)]
+        named, found = Path(folder) / f"scene{suffix}", Path(folder) / "fields.npz"
+        try:
+            named.symlink_to(path.absolute())
+        except OSError:  # a system without them
+            shutil.copyfile(path, named)
+        command = [sys.executable, "-I", usd_child.__file__, str(named), str(found)]
         try:
             # TMPDIR: where OpenUSD leaves a report when it aborts
             outcome = subprocess.run(
@@ -154,7 +187,7 @@ def _read_in_child(path: Path) -> list[dict[str, np.ndarray]]:
         if outcome.returncode == usd_child.REFUSED:
             raise InputError(f"{_WHAT} {path} {outcome.stdout.decode(errors='replace')}")
         if outcome.returncode != 0:
-            raise damaged
+            raise InputError(f"{_WHAT} {path} is damaged; fetch or export it again")
         with np.load(found) as arrays:
             count = int(arrays["count"])
             return [{key: arrays[f"{key}{index}"] for key in usd_child.KEYS} for index in range(count)]
