@@ -55,11 +55,12 @@ def test_the_stage_is_what_the_schema_asks_for(tmp_path, form):
     assert list(field.GetPositionsAttr().Get()) == [Gf.Vec3f(1.5, 2.25, -3.0)]
     (quaternion,) = field.GetOrientationsAttr().Get()
     assert quaternion == Gf.Quatf(0.5, 0.5, 0.5, -0.5)  # real part first
-    assert list(field.GetScalesAttr().Get())[0] == pytest.approx((0.01, 0.5, 2.0))
+    (scale,) = field.GetScalesAttr().Get()
+    assert list(scale) == pytest.approx((0.01, 0.5, 2.0))
     assert list(field.GetOpacitiesAttr().Get()) == pytest.approx([0.3])
     assert field.GetRadianceSphericalHarmonicsDegreeAttr().Get() == 0
-    coefficients = field.GetRadianceSphericalHarmonicsCoefficientsAttr().Get()
-    assert list(coefficients)[0] == pytest.approx([(c - 0.5) / C0 for c in (0.2, 0.6, 1.0)], abs=1e-6)
+    (coefficients,) = field.GetRadianceSphericalHarmonicsCoefficientsAttr().Get()
+    assert list(coefficients) == pytest.approx([(c - 0.5) / C0 for c in (0.2, 0.6, 1.0)], abs=1e-6)
     assert Usd.ColorSpaceAPI.ComputeColorSpaceName(field.GetPrim(), None) == Gf.ColorSpaceNames.SRGBRec709
     low, high = field.GetExtentAttr().Get()
     assert list(low) == pytest.approx([1.5 - 6, 2.25 - 6, -3 - 6])  # three standard deviations of the longest axis
@@ -70,7 +71,8 @@ def complaints(path: Path) -> list[str]:
     """What `usdchecker` of OpenUSD 26 says: it runs all validators that are registered."""
     validators = UsdValidation.ValidationRegistry().GetOrLoadAllValidators()
     assert len(validators) > 20
-    return [each.GetMessage() for each in UsdValidation.ValidationContext(validators).Validate(Usd.Stage.Open(str(path)))]
+    found = UsdValidation.ValidationContext(validators).Validate(Usd.Stage.Open(str(path)))
+    return [each.GetMessage() for each in found]
 
 
 @pytest.mark.parametrize("form", FORMS)
@@ -186,7 +188,7 @@ def with_reference(stage: Usd.Stage) -> None:
     [
         (lambda stage: UsdGeom.Cube.Define(stage, "/Cube"), "holds no Gaussians"),
         (lambda stage: UsdVol.ParticleField3DGaussianSplat.Define(stage, "/Splats"), "has no positions in /Splats"),
-        (lambda stage: lonely(stage).CreateOpacitiesAttr(Vt.FloatArray([0.5])), "has 1 of 2 values in /Splats.opacities"),
+        (lambda stage: lonely(stage).CreateOpacitiesAttr(Vt.FloatArray([0.5])), "1 of 2 values in /Splats.opacities"),
         (lambda stage: lonely(stage).CreateRadianceSphericalHarmonicsDegreeAttr(-3), "degree -3"),
         (lambda stage: lonely(stage).CreateRadianceSphericalHarmonicsDegreeAttr(10**9), "degree 1000000000"),
         (lambda stage: lonely(stage).AddScaleOp().Set(Gf.Vec3f(1, 2, 1)), "scales unevenly"),

@@ -23,8 +23,8 @@ def paths_of(scene: Scene, trajectories: Iterable[Trajectory]) -> tuple[Trajecto
 def cameras_to_compare(scene: Scene, trajectories: Iterable[Trajectory]) -> Cameras:
     """The source camera, and two of each trajectory: after a third of it and at its end.
 
-    Cameras that see nothing are left out. If all are, as with a foreign scene whose origin is nowhere in particular, six
-    cameras around the middle of the Gaussians take their place.
+    Cameras that see nothing are left out. If all are, as with a foreign scene whose origin is nowhere in particular,
+    six cameras around the middle of the Gaussians take their place.
 
     Raises:
         InputError: those see nothing either.

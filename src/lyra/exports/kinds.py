@@ -72,8 +72,8 @@ KINDS: dict[str, Kind] = {
             "4dgs",
             ".4dgs",
             (".4dgs",),
-            "fourdgs container; axes x right, y up, z back, scene units as metres; order changes, position to 1/50 of the median size, "
-            "size to 0.5 %, colour and opacity to 8 bits",
+            "fourdgs container; axes x right, y up, z back, scene units as metres; order changes, position to 1/50 of "
+            "the median size, size to 0.5 %, colour and opacity to 8 bits",
             True,
             fourdgs.require_fourdgs,
             fourdgs.write_4dgs,

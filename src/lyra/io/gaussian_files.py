@@ -77,7 +77,8 @@ FORMATS: dict[str, GaussianFormat] = {
         GaussianFormat(
             "glb",
             ".glb",
-            "glTF with KHR_gaussian_splatting, 60 bytes; axes x right, y up, z back, scene units as metres; nothing is lost",
+            "glTF with KHR_gaussian_splatting, 60 bytes; axes x right, y up, z back, scene units as metres; nothing is "
+            "lost",
             glb.write_glb,
             glb.read_glb,
         ),

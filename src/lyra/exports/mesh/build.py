@@ -19,7 +19,7 @@ _OUTLIERS = 0.002
 _MARGIN = 0.05
 _FINEST_RATIO = 1.004
 _FINEST_STEP = 1.5
-_COARSER = 1.6
+_COARSER, _ATTEMPTS = 1.6, 5
 
 
 @dataclass(frozen=True)
@@ -75,12 +75,7 @@ def build_mesh(
     progress("fuse", 0, 2)
     mesh = _fused(shape, rgb, depth, views)
     progress("fuse", 1, 2)
-    collider = None
-    factor = options.collider_step
-    while collider is None:
-        # the coarser the cells, the shorter the borders
-        collider = simplified(_fused(_coarser(shape, factor), rgb, depth, views), options.collider_triangles)
-        factor *= _COARSER
+    collider = _collider(shape, rgb, depth, views, options)
     progress("fuse", 2, 2)
     return mesh, collider
 
@@ -89,6 +84,17 @@ def _fused(shape: GridShape, rgb: Tensor, depth: Tensor, views: Cameras) -> Mesh
     volume = SignedDistance(shape)
     volume.add(depth, views)
     return surface_of(volume, rgb, depth, views)
+
+
+def _collider(shape: GridShape, rgb: Tensor, depth: Tensor, views: Cameras, options: MeshOptions) -> Mesh:
+    """The surface in cells so coarse that its borders are short, and it can be brought to few triangles."""
+    factor = options.collider_step
+    for _ in range(_ATTEMPTS):
+        collider = simplified(_fused(_coarser(shape, factor), rgb, depth, views), options.collider_triangles)
+        if collider is not None:
+            return collider
+        factor *= _COARSER
+    raise InputError(f"the collider does not come down to {options.collider_triangles} triangles; allow it more")
 
 
 def _grid(depth: Tensor, views: Cameras, source: Cameras, cells: int) -> GridShape:

@@ -45,9 +45,9 @@ def at_edges(depth: Tensor) -> Tensor:
     """Pixels whose depth is a blend of two surfaces.
 
     In the picture of a plane 1/z is linear, however steep the plane is. So a pixel is at an edge where the second
-    difference of 1/z across it, in rows or columns, exceeds 6 % of 1/z; and so are its eight neighbours, because a blend
-    bends at both ends and not in the middle. A wide blend hardly bends anywhere; it is known by its slope, above 15 % of
-    1/z from pixel to pixel.
+    difference of 1/z across it, in rows or columns, exceeds 6 % of 1/z; and so are its eight neighbours, because a
+    blend bends at both ends and not in the middle. A wide blend hardly bends anywhere; it is known by its slope, above
+    15 % of 1/z from pixel to pixel.
 
     Args:
         depth: [T, H, W], 0 where nothing is known.

@@ -77,9 +77,11 @@ def _shown(points: Tensor, rgb: Tensor, depth: Tensor, cameras: Cameras) -> tupl
         z = local[:, 2:].clamp_min(1e-6)
         pixels = (local @ cameras.K[t].T)[:, :2] / z
         picture = torch.cat([rgb[t], depth[t][None]])[None]
-        found = F.grid_sample(picture, (2 * pixels / size - 1)[None, None], align_corners=False)[0, :, 0].T
+        grid = (2 * pixels / size - 1)[None, None]
+        found = F.grid_sample(picture, grid, padding_mode="border", align_corners=False)[0, :, 0].T
         off = (found[:, 3:] / z - 1).abs()
-        shows = (local[:, 2:] > 0) & (off < _ON_SURFACE)
+        inside = (local[:, 2] > 0) & (pixels >= 0).all(dim=1) & (pixels < size).all(dim=1)
+        shows = inside[:, None] & (off < _ON_SURFACE)
         looks += shows[:, 0]
         share = shows / (1 + (off / _COLOR_REACH).square())
         total += share * found[:, :3]
@@ -117,4 +119,4 @@ def simplified(mesh: Mesh, most: int) -> Mesh | None:
         vertices, triangles = fast_simplification.simplify(vertices, triangles, target_count=most, agg=aggression)
     if len(triangles) > most:
         return None
-    return Mesh(torch.from_numpy(vertices), torch.from_numpy(triangles).long(), torch.zeros(len(vertices), 3))
+    return Mesh(torch.from_numpy(vertices).float(), torch.from_numpy(triangles).long(), torch.zeros(len(vertices), 3))

@@ -1,8 +1,8 @@
-"""Depth pictures fused into one truncated signed distance (Curless and Levoy 1996), in a grid shaped like a camera's view.
+"""Depth pictures fused into one truncated signed distance (Curless and Levoy 1996), in a grid shaped like a view.
 
-The grid's axes are columns and rows of the source camera's picture and the logarithm of depth. So a cell is as wide as a
-pixel or two and as deep as it is wide, near the camera and far away, and one grid of modest size holds a table and the
-mountains behind it. Signed distances are fractions of the depth.
+The grid's axes are columns and rows of the source camera's picture and the logarithm of depth. So a cell is as wide as
+a pixel or two and as deep as it is wide, near the camera and far away, and one grid of modest size holds a table and
+the mountains behind it. Signed distances are fractions of the depth.
 """
 
 from concurrent.futures import ThreadPoolExecutor
@@ -16,7 +16,6 @@ from torch.nn import functional as F
 from lyra.geometry import invert_intrinsics
 from lyra.geometry.compiled import compiled
 from lyra.structures import Cameras
-
 
 _FAINTEST = 0.02
 _LAYERS = 4
@@ -64,8 +63,9 @@ class GridShape:
 class SignedDistance:
     """The fused distance: weighted mean of what the pictures say.
 
-    A surface has a say as far as it needs to close the cells around it: some layers, and more where it is steep. Behind the
-    surface its weight falls off, so that a picture that sees empty space there has its way (Oleynikova et al. 2017).
+    A surface has a say as far as it needs to close the cells around it: some layers, and more where it is steep. Behind
+    the surface its weight falls off, so that a picture that sees empty space there has its way (Oleynikova et al.,
+    Voxblox, 2017).
 
     Attributes:
         shape: of the grid.

@@ -1,7 +1,8 @@
-"""Moving scenes in ``.4dgs``, the container of the package fourdgs (extra ``4dgs``); this is the only module that imports it.
+"""Moving scenes in ``.4dgs``, the container of the package fourdgs (extra ``4dgs``), which only this module imports.
 
-Every set of Gaussians is valid from its time to that of the next; a Gaussian that stays the same from one set to the next is
-stored once. Axes are x right, y up, z towards the viewer, the format's ``y-up-right-handed``; one scene unit is one metre.
+Every set of Gaussians is valid from its time to that of the next; a Gaussian that stays the same from one set to the
+next is stored once. Axes are x right, y up, z towards the viewer, the format's ``y-up-right-handed``; one scene unit is
+one metre.
 """
 
 import importlib.util
@@ -37,8 +38,8 @@ def require_fourdgs(path: Path | str) -> None:
 def write_4dgs(path: Path | str, scene: Scene) -> None:
     """Write a scene of several times, and its source camera.
 
-    The package quantises and verifies its own bounds: position to a fiftieth of the median size, size to 0.5 %, rotation to
-    0.0005, colour and opacity to 8 bits.
+    The package quantises and verifies its own bounds: position to a fiftieth of the median size, size to 0.5 %,
+    rotation to 0.0005, colour and opacity to 8 bits.
 
     Raises:
         InputError: one time only, times that do not rise, the place cannot be written, or fourdgs is missing.
@@ -128,7 +129,8 @@ def read_4dgs(path: Path | str) -> tuple[tuple[Gaussians, ...], tuple[float, ...
     A file of ours says its times. Another is looked at whenever some of its Gaussians begin to be valid.
 
     Raises:
-        InputError: missing, empty, damaged, in axes that are not known, a time without Gaussians, or fourdgs is missing.
+        InputError: missing, empty, damaged, in axes that are not known, without Gaussians at a time, or fourdgs is
+            missing.
     """
     path = require_file(path, _WHAT)
     require_fourdgs(path)

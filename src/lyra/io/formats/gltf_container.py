@@ -189,8 +189,9 @@ class GltfReader:
             InputError: it is sparse, lies in another file, or does not lie within the binary chunk.
         """
         accessor = self.item("accessors", index)
-        kind, dtype = accessor.get("type"), _DTYPE_OF.get(_hashable(accessor.get("componentType")))
-        if kind not in kinds or dtype is None:
+        kind, code = accessor.get("type"), accessor.get("componentType")
+        dtype = _DTYPE_OF.get(code) if isinstance(code, int) else None
+        if not isinstance(kind, str) or kind not in kinds or dtype is None:
             raise self.damaged(f"accessor {index} has another type than {' or '.join(kinds)}")
         if "sparse" in accessor or "bufferView" not in accessor:
             raise InputError(f"{self._what} {self.path} holds sparse arrays, which are not read; export it without")
@@ -200,11 +201,11 @@ class GltfReader:
             raise InputError(f"{self._what} {self.path} keeps its arrays in another file; export it as one .glb")
         width = _WIDTH_OF[kind]
         row = width * dtype.itemsize
-        count, stride = accessor.get("count"), view.get("byteStride", row)
-        offset, start = accessor.get("byteOffset", 0), view.get("byteOffset", 0)
-        length = view.get("byteLength")
-        if not all(map(_is_number, (count, stride, offset, start, length))) or count == 0:
+        sizes: list[Any] = [accessor.get("count"), view.get("byteStride", row), accessor.get("byteOffset", 0)]
+        sizes += [view.get("byteOffset", 0), view.get("byteLength")]
+        if not all(map(_is_number, sizes)) or sizes[0] == 0:
             raise self.damaged(f"accessor {index} has no size")
+        count, stride, offset, start, length = sizes
         if "byteStride" in view and not _SHORTEST_STRIDE <= stride <= _LONGEST_STRIDE:
             raise self.damaged(f"accessor {index} has a stride of {stride}")
         if stride < row or offset + stride * (count - 1) + row > length or start + length > self._binary[1]:
@@ -223,7 +224,3 @@ class GltfReader:
 def _is_number(value: Any) -> bool:
     """Whether a JSON value is a whole number from 0 up that arithmetic on sizes cannot overflow."""
     return isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= _LARGEST
-
-
-def _hashable(value: Any) -> Any:
-    return value if isinstance(value, int) else None

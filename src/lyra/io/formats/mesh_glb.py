@@ -1,7 +1,7 @@
 """Meshes in binary glTF: one primitive of triangles, with vertex colours or without.
 
-Axes are those of glTF (x right, y up, z towards the viewer), one scene unit is one metre. Vertex colours of glTF are linear
-light; the material is unlit (KHR_materials_unlit), because the light of the photo is in the colours already.
+Axes are those of glTF (x right, y up, z towards the viewer), one scene unit is one metre. Vertex colours of glTF are
+linear light; the material is unlit (KHR_materials_unlit), because the light of the photo is in the colours already.
 """
 
 from pathlib import Path

@@ -3,8 +3,8 @@
 Linear scales, opacity 0…1, unit quaternions, colour as spherical harmonics of degree 0 in display sRGB. The stage is
 y up and right-handed like glTF (x right, z towards the viewer); its unit is the metre: one scene unit is one metre.
 
-Needs the package usd-core (extra ``usd``); only this module and `usd_child` import it. Source: the schema ``usdVol`` that
-comes with that package.
+Needs the package usd-core (extra ``usd``); only this module and `usd_child` import it. Source: the schema ``usdVol``
+that comes with that package.
 """
 
 import importlib.util
@@ -54,8 +54,8 @@ def require_usd(path: Path | str) -> None:
 def write_usd(path: Path | str, gaussians: Gaussians) -> None:
     """Write one set of Gaussians, in their order.
 
-    The suffix decides: ``.usda`` is text, ``.usdz`` a package of the binary form; any other gives the binary form, 56 bytes
-    for each Gaussian.
+    The suffix decides: ``.usda`` is text, ``.usdz`` a package of the binary form; any other gives the binary form, 56
+    bytes for each Gaussian.
 
     Raises:
         InputError: the place cannot be written, or usd-core is missing.
@@ -122,8 +122,8 @@ def read_usd(path: Path | str) -> Gaussians:
     harmonics above degree 0 are ignored and reported through `logging`; colours that the file declares linear are
     brought to sRGB. References to other files are not followed.
 
-    A damaged file may end the process that reads it, since OpenUSD aborts on some contradictions. So `usd_child` does it
-    in a process of its own, with bounded memory and time.
+    A damaged file may end the process that reads it, since OpenUSD aborts on some contradictions. So `usd_child` does
+    it in a process of its own, with bounded memory and time.
 
     Raises:
         InputError: missing, empty or damaged; no Gaussians in it; arrays whose lengths contradict each other; placed by
@@ -145,8 +145,8 @@ def read_usd(path: Path | str) -> Gaussians:
 def _form(path: Path) -> str:
     """The suffix that goes with the content, once that is seen to be whole.
 
-    A binary layer begins with its mark, its version and the place of its table of contents, which comes last: a number of
-    sections, then a name of 16 bytes, start and size of each.
+    A binary layer begins with its mark, its version and the place of its table of contents, which comes last: a number
+    of sections, then a name of 16 bytes, start and size of each.
     """
     with path.open("rb") as file:
         start = file.read(_BOOT.size)

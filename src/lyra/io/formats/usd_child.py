@@ -71,7 +71,7 @@ def _arrays(field: Any) -> dict[str, Any]:
     return {
         # what is missing has the default of the schema
         "means": means,
-        "quats": np.tile(np.float32([0, 0, 0, 1]), (count, 1)) if quats is None else quats,
+        "quats": np.tile(np.array([0, 0, 0, 1], np.float32), (count, 1)) if quats is None else quats,
         "scales": np.ones((count, 3), np.float32) if scales is None else scales,
         "opacities": np.ones(count, np.float32) if opacities is None else opacities,
         "coefficients": np.zeros((count, 3), np.float32) if coefficients is None else coefficients[::per_particle],

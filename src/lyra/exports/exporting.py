@@ -11,7 +11,7 @@ from lyra.exports.cameras import cameras_to_compare, paths_of
 from lyra.exports.compare import compare
 from lyra.exports.kinds import KINDS, Kind
 from lyra.exports.mesh import MeshOptions, build_mesh, require_mesh_packages
-from lyra.exports.mesh.likeness import mesh_likeness
+from lyra.exports.mesh.likeness import MeshLikeness, mesh_likeness
 from lyra.exports.staging import staged
 from lyra.io.formats.mesh_glb import read_mesh_glb, write_mesh_glb
 from lyra.io.gaussian_files import FORMATS
@@ -21,8 +21,8 @@ from lyra.structures import Cameras, InputError, Scene, Trajectory
 
 MESH = "mesh-glb"
 _MESH_SUMMARY = (
-    "triangles with vertex colours, and a collider beside them; axes x right, y up, z back, scene units as metres; what is lost: "
-    "everything that is not a solid surface, and what few cameras see"
+    "triangles with vertex colours, and a collider beside them; axes x right, y up, z back, scene units as metres; "
+    "lost is everything that is not a solid surface, and what few cameras see"
 )
 SMALLEST_PSNR = 35.0
 LARGEST_DEPTH_ERROR, SMALLEST_COVERAGE = 0.02, 0.5
@@ -69,13 +69,14 @@ def export(
 ) -> ExportReport:
     """Write a scene in another format.
 
-    What was written is read again and rendered from the source camera and from cameras along the trajectories. If a view
-    has less than 35 dB against the original (a mesh: depth off by more than 2 % in the median, or less than half of the
-    solid surface covered), nothing is left behind.
+    What was written is read again and rendered from the source camera and from cameras along the trajectories. If a
+    view has less than 35 dB against the original (a mesh: depth off by more than 2 % in the median, or less than half
+    of the solid surface covered), nothing is left behind.
 
     Args:
         scene: a scene folder, a file of Gaussians in any known format, or the scene itself.
-        to: ``ply``, ``compressed-ply``, ``splat``, ``spz``, ``sog``, ``glb``, ``usd``, ``frames``, ``4dgs`` or ``mesh-glb``.
+        to: ``ply``, ``compressed-ply``, ``splat``, ``spz``, ``sog``, ``glb``, ``usd``, ``frames``, ``4dgs`` or
+            ``mesh-glb``.
         out: file (for ``frames`` folder) to write; by default beside the input, with its name.
         force: keep the result however far it is from the original.
         progress: told about rendering and fusing.
@@ -196,23 +197,24 @@ def _export_mesh(
             if not force:
                 raise InputError(f"{complaint}; export the Gaussians themselves, or add --force")
             notes.append(complaint)
-        bytes_ = _size(first) + _size(second)
-    notes.append(f"mesh: {seen.coverage:.1%} of the solid surface covered, depth off by {seen.depth_error:.2%} (median)")
-    notes.append(
-        f"collider: {len(collider.triangles):,} triangles, {plain.coverage:.1%} covered, "
-        f"depth off by {plain.depth_error:.2%} (median)"
-    )
+        size_in_all = _size(first) + _size(second)
+    notes.append(f"the mesh covers {_fit(seen)}")
+    notes.append(f"the collider of {len(collider.triangles):,} triangles covers {_fit(plain)}")
     return ExportReport(
         tuple(targets),
         MESH,
         _MESH_SUMMARY,
-        bytes_,
+        size_in_all,
         len(mesh.triangles),
         seen.worst_psnr,
         seen.mean_psnr,
         len(cameras),
         tuple(notes),
     )
+
+
+def _fit(likeness: MeshLikeness) -> str:
+    return f"{likeness.coverage:.1%} of the solid surface, its depth is off by {likeness.depth_error:.2%} (median)"
 
 
 def _stem(target: Path) -> str:
