@@ -61,7 +61,7 @@ FORMATS: dict[str, GaussianFormat] = {
         GaussianFormat(
             "spz",
             ".spz",
-            "Niantic version 3, about 16 bytes; axes x right, y up, z back, scene units; position to 1/4096, scale to "
+            "Niantic version 3, about 16 bytes; axes x right, y up, z back, scene units; position to 1/8192, scale to "
             "3 %, rotation to 9 bits, colour and opacity to 7 and 8 bits",
             spz.write_spz,
             spz.read_spz,

@@ -50,7 +50,7 @@ def arrays_of(gaussians: Gaussians, writer: str) -> Arrays:
             raise ValueError(f"{writer}: {name} holds values that are not finite")
     no_length = np.einsum("ni,ni->n", fields["quats"], fields["quats"]) <= _SHORTEST_QUATERNION**2
     if no_length.any():
-        fields["quats"] = np.where(no_length[:, None], np.float32([1, 0, 0, 0]), fields["quats"])
+        fields["quats"] = np.where(no_length[:, None], np.array([1, 0, 0, 0], np.float32), fields["quats"])
     return Arrays(**fields)
 
 
