@@ -13,6 +13,7 @@ _HOMES = {
     "lyra.exports": ("ExportReport", "export"),
     "lyra.raster": ("RenderOptions", "available_backends", "render"),
     "lyra.io.scene_folder": ("load_scene",),
+    "lyra.viewer": ("export_html",),
     "lyra.hub": ("list_models", "load_model"),
     "lyra.structures": (
         "Cameras",

@@ -6,7 +6,7 @@ import platform
 import resource
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -287,10 +287,23 @@ def generate(photo: Path | str, options: GenerateOptions | None = None, **choice
     return Pipeline.load(options.device).run(Path(photo), options)
 
 
-def write_result(result: Result, out: Path, overwrite: bool = False, progress: Progress | None = None) -> None:
+def write_result(
+    result: Result,
+    out: Path,
+    overwrite: bool = False,
+    progress: Progress | None = None,
+    extra: Callable[[Path, Scene, Sequence[Trajectory]], None] | None = None,
+) -> None:
     """Write the scene folder: ``scene.ply``, ``preview.mp4``, ``contact_sheet.png``, ``cameras.json``, ``run.json``.
 
     The folder appears complete or not at all.
+
+    Args:
+        result: what to write.
+        out: the folder.
+        overwrite: replace a scene that is already there.
+        progress: is told how long it took.
+        extra: writes more into the folder; it gets the folder, the scene and the trajectories.
 
     Raises:
         InputError: ``out`` exists and may not be replaced.
@@ -317,6 +330,8 @@ def write_result(result: Result, out: Path, overwrite: bool = False, progress: P
             record = json.loads(cameras_file.read_text())
             record["trajectories"] = {c.trajectory.name: _path_record(c.trajectory) for c in result.conditionings}
             cameras_file.write_text(json.dumps(record))
+            if extra is not None:
+                extra(folder.path, scene, [c.trajectory.to("cpu") for c in result.conditionings])
         write_run(folder.path, _run_record(result, clock.done))
 
 

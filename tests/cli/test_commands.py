@@ -60,6 +60,9 @@ def test_generate_reports_stages_and_where_the_scene_lies(
     run = json.loads((tmp_path / "out" / "run.json").read_text())
     assert run["options"]["seed"] == 4
     assert [path["name"] for path in run["trajectories"]] == ["left", "zoom_in"]
+    page = (tmp_path / "out" / "scene.html").read_text(encoding="utf-8")
+    assert "<title>garden.jpg</title>" in page
+    assert '"name":"zoom_in"' in page
 
 
 def test_generate_makes_missing_parent_folders(lyra: Lyra, tmp_path: Path, photo: Path, quick_networks: None) -> None:

@@ -17,16 +17,20 @@ from lyra.exports import export as export_function
 from lyra.exports.cameras import cameras_to_compare
 from lyra.exports.compare import compare
 from lyra.exports.exporting import MESH, default_target
-from lyra.exports.kinds import KINDS, Kind
-from lyra.io import read_gaussians, write_ply
+from lyra.exports.kinds import KINDS, Kind, Subject
+from lyra.exports.page import read_page
+from lyra.io import read_gaussians, read_trajectories, write_ply
 from lyra.io.formats import fourdgs, usd
 from lyra.io.numbered_files import read_numbered
-from lyra.io.scene_trajectories import read_trajectories
 from lyra.structures import Gaussians, InputError, Scene
 
 FolderOf = Callable[[Scene], Path]
 STILL = [name for name, kind in KINDS.items() if not kind.moving]
 EXACT = {"ply", "glb", "usd"}
+
+
+def with_set(subject: Subject, gaussians: Gaussians) -> Subject:
+    return replace(subject, scene=replace(subject.scene, gaussians=(gaussians,)))
 
 
 def names(folder: Path) -> list[str]:
@@ -57,10 +61,11 @@ def test_a_writer_that_turns_an_axis_round_is_refused(tmp_path, still, folder_of
     """The scene has no symmetry, so the comparison sees it."""
     honest = KINDS[to]
 
-    def mirrored(path: Path, scene: Scene) -> None:
-        means = scene.gaussians[0].means.clone()
+    def mirrored(path: Path, subject: Subject) -> None:
+        gaussians = subject.scene.gaussians[0]
+        means = gaussians.means.clone()
         means[:, axis] = 2.0 * (axis == 2) - means[:, axis]
-        honest.write(path, replace(scene, gaussians=(replace(scene.gaussians[0], means=means),)))
+        honest.write(path, with_set(subject, replace(gaussians, means=means)))
 
     monkeypatch.setitem(KINDS, to, replace(honest, write=mirrored))
     with pytest.raises(InputError, match="looks different"):
@@ -73,9 +78,9 @@ def lossy(monkeypatch: pytest.MonkeyPatch) -> Kind:
     """Colours to three steps: about 25 dB."""
     honest = KINDS["splat"]
 
-    def write(path: Path, scene: Scene) -> None:
-        gaussians = scene.gaussians[0]
-        honest.write(path, replace(scene, gaussians=(replace(gaussians, colors=(2 * gaussians.colors).round() / 2),)))
+    def write(path: Path, subject: Subject) -> None:
+        gaussians = subject.scene.gaussians[0]
+        honest.write(path, with_set(subject, replace(gaussians, colors=(2 * gaussians.colors).round() / 2)))
 
     kind = replace(honest, write=write)
     monkeypatch.setitem(KINDS, "splat", kind)
@@ -104,8 +109,8 @@ def test_force_keeps_it_and_says_how_far_it_is(tmp_path, still, folder_of, lossy
 
 
 def test_a_reader_that_fails_leaves_nothing_and_names_the_place(tmp_path, still, folder_of, monkeypatch):
-    def cut_off(path: Path, scene: Scene) -> None:
-        KINDS["ply"].write(path, scene)
+    def cut_off(path: Path, subject: Subject) -> None:
+        KINDS["ply"].write(path, subject)
         path.write_bytes(path.read_bytes()[:-100])
 
     monkeypatch.setitem(KINDS, "spz", replace(KINDS["spz"], write=cut_off))
@@ -313,6 +318,41 @@ def test_damaged_4dgs_files_are_refused(tmp_path, moving):
             assert "\n" not in str(error)
         else:
             assert all(torch.isfinite(each.means).all() for each in sets)
+
+
+def test_a_page_holds_every_time_the_paths_and_what_can_be_seen(tmp_path, moving, folder_of):
+    faint = moving.gaussians[0].opacities.clone()
+    faint[:50] = 0.001
+    scene = replace(moving, gaussians=(replace(moving.gaussians[0], opacities=faint), *moving.gaussians[1:]))
+    report = export(folder_of(scene), "html")
+    assert report.files == (tmp_path / "photo.html",)
+    assert report.psnr >= 40
+    assert report.count == 350 + 3 * 400
+    assert [len(each) for each in read_page(tmp_path / "photo.html")] == [350, 400, 400, 400]
+    text = (tmp_path / "photo.html").read_text()
+    assert all(f'"name":"{name}"' in text for name in ("left", "right", "up"))
+    assert '"of":"camera"' in text
+    write_ply(tmp_path / "bare.ply", moving.gaussians[0])
+    assert export(tmp_path / "bare.ply", "html").psnr >= 40
+    assert '"of":"screen"' in (tmp_path / "bare.html").read_text()
+
+
+def test_damaged_pages_are_refused(tmp_path, still):
+    export(still, "html", tmp_path / "page.html")
+    text = (tmp_path / "page.html").read_text()
+    start = text.index('id="set-0">') + len('id="set-0">')
+    for broken in (
+        text.replace('"count":400', '"count":401'),
+        text.replace('"count":400', '"count":"all"'),
+        text[:start] + "?" + text[start + 1 :],
+        text[:start] + text[start + 400 :],
+        text.replace('"source":"#set-0"', '"source":"#set-7"'),
+        text.replace('id="manifest"', 'id="other"'),
+        "<!doctype html>",
+    ):
+        (tmp_path / "bad.html").write_text(broken)
+        with pytest.raises(InputError, match=r"bad\.html"):
+            read_page(tmp_path / "bad.html")
 
 
 @pytest.mark.parametrize("to", ["frames", "4dgs"])

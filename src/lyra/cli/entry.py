@@ -20,10 +20,12 @@ from lyra.cli.generate import Generate
 from lyra.cli.models import ModelsList, ModelsShow
 from lyra.cli.render import Render
 from lyra.cli.train import Train
+from lyra.cli.view import View
 from lyra.cli.worlds import Worlds
 
 DESCRIPTION = """One photo becomes a 3D scene of Gaussian splats, on this computer, with the networks that ship inside.
   lyra generate photo.jpg -o out/photo
+  lyra view out/photo
   lyra render out/photo --path orbit -o orbit.mp4
   lyra export out/photo --to glb
   lyra doctor"""
@@ -32,6 +34,7 @@ COMMANDS: dict[str, type | tuple[str, dict[str, type]]] = {
     "generate": Generate,
     "render": Render,
     "export": Export,
+    "view": View,
     "doctor": Doctor,
     "models": ("The networks that ship inside.", {"list": ModelsList, "show": ModelsShow}),
     "evaluate": ("Measure quality, time and memory.", {"worlds": EvaluateWorlds, "photos": EvaluatePhotos}),

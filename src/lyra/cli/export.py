@@ -13,7 +13,7 @@ from lyra.cli.sizes import seconds
 if TYPE_CHECKING:
     from lyra.exports import ExportReport
 
-Format = Literal["ply", "compressed-ply", "splat", "spz", "sog", "glb", "usd", "frames", "4dgs", "mesh-glb"]
+Format = Literal["ply", "compressed-ply", "splat", "spz", "sog", "glb", "usd", "frames", "4dgs", "html", "mesh-glb"]
 
 
 @dataclass(frozen=True)
@@ -29,8 +29,8 @@ class Export:
     scene: Annotated[Positional[Path], arg(metavar="SCENE")]
     """Scene folder, or a file of Gaussians (.ply, .spz, .sog, .splat, .glb, .usdc …)."""
     to: Annotated[Format, arg(metavar="FORMAT")]
-    """ply, compressed-ply, splat, spz, sog, glb or usd; frames or 4dgs for a moving scene; mesh-glb for triangles and a
-    collider. docs/formats.md tells axes, units, sizes and who opens them."""
+    """ply, compressed-ply, splat, spz, sog, glb or usd; frames or 4dgs for a moving scene; html for a page to look
+    around in; mesh-glb for triangles and a collider. docs/formats.md tells axes, units, sizes and who opens them."""
     out: Annotated[Path | None, arg(aliases=["-o"], metavar="FILE", help_behavior_hint="")] = None
     """File to write; by default beside the scene, with its name."""
     force: bool = False

@@ -1,7 +1,7 @@
 """One scene to one format: written aside, read again, looked at, and only then put in its place."""
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -9,15 +9,14 @@ import torch
 
 from lyra.exports.cameras import cameras_to_compare, paths_of
 from lyra.exports.compare import compare
-from lyra.exports.kinds import KINDS, Kind
+from lyra.exports.kinds import KINDS, Kind, Subject
 from lyra.exports.mesh import MeshOptions, build_mesh, require_mesh_packages
 from lyra.exports.mesh.likeness import MeshLikeness, mesh_likeness
 from lyra.exports.staging import staged
 from lyra.io.formats.mesh_glb import read_mesh_glb, write_mesh_glb
 from lyra.io.gaussian_files import FORMATS
-from lyra.io.scene_folder import CAMERAS_FILE, load_scene
-from lyra.io.scene_trajectories import read_trajectories
-from lyra.structures import Cameras, InputError, Scene, Trajectory
+from lyra.io.scene_folder import CAMERAS_FILE, load_scene, read_trajectories
+from lyra.structures import Cameras, InputError, Scene
 
 MESH = "mesh-glb"
 _MESH_SUMMARY = (
@@ -75,8 +74,8 @@ def export(
 
     Args:
         scene: a scene folder, a file of Gaussians in any known format, or the scene itself.
-        to: ``ply``, ``compressed-ply``, ``splat``, ``spz``, ``sog``, ``glb``, ``usd``, ``frames``, ``4dgs`` or
-            ``mesh-glb``.
+        to: ``ply``, ``compressed-ply``, ``splat``, ``spz``, ``sog``, ``glb``, ``usd``, ``frames``, ``4dgs``,
+            ``html`` or ``mesh-glb``.
         out: file (for ``frames`` folder) to write; by default beside the input, with its name.
         force: keep the result however far it is from the original.
         progress: told about rendering and fusing.
@@ -96,16 +95,16 @@ def export(
         require_mesh_packages()
     else:
         KINDS[to].check(target)
-    trajectories: tuple[Trajectory, ...] = ()
-    if origin is not None:
-        scene = load_scene(origin)
-        if (origin / CAMERAS_FILE).is_file():
-            trajectories = read_trajectories(origin)
-    assert isinstance(scene, Scene)
+    subject = Subject(scene, (), True) if isinstance(scene, Scene) else _read(Path(scene))
     with torch.no_grad():
         if to == MESH:
-            return _export_mesh(scene, trajectories, target, force, progress)
-        return _export_gaussians(scene, trajectories, KINDS[to], target, force, progress)
+            return _export_mesh(subject, target, force, progress)
+        return _export_gaussians(subject, KINDS[to], target, force, progress)
+
+
+def _read(origin: Path) -> Subject:
+    scene, ours = load_scene(origin), (origin / CAMERAS_FILE).is_file()
+    return Subject(scene, read_trajectories(origin) if ours else (), ours)
 
 
 def default_target(origin: Path, to: str) -> Path:
@@ -118,8 +117,9 @@ def default_target(origin: Path, to: str) -> Path:
     origin = origin.resolve()
     name = origin.name
     if not origin.is_dir():
-        endings = sorted({each.suffix for each in FORMATS.values()} | {origin.suffix}, key=len, reverse=True)
-        name = next(name.removesuffix(ending) for ending in endings if name.lower().endswith(ending.lower()))
+        # of endings like .ply and .compressed.ply the longer one counts
+        endings = [each.suffix for each in FORMATS.values() if name.lower().endswith(each.suffix)]
+        name = name[: len(name) - len(max([origin.suffix, *endings], key=len))]
     ending = ".mesh.glb" if to == MESH else KINDS[to].ending
     return origin.with_name(f"{name}{ending}")
 
@@ -144,19 +144,17 @@ def require_target(target: Path, to: str, origin: Path | None) -> None:
         raise InputError(f"output {target} should end in {' or '.join(suffixes)}; give another name with -o")
 
 
-def _export_gaussians(
-    scene: Scene, trajectories: Sequence[Trajectory], kind: Kind, target: Path, force: bool, progress: Progress
-) -> ExportReport:
-    notes = []
+def _export_gaussians(subject: Subject, kind: Kind, target: Path, force: bool, progress: Progress) -> ExportReport:
+    scene, notes = subject.scene, []
     if len(scene.times) > 1 and not kind.moving:
         notes.append(f"the scene moves; this format holds the first of its {len(scene.times)} times")
     sets = scene.gaussians if kind.moving else scene.gaussians[:1]
     with staged([target]) as (temporary,):
         progress("write", 0, 1)
-        kind.write(temporary, scene)
+        kind.write(temporary, subject)
         found = kind.read(temporary)
         progress("write", 1, 1)
-        cameras = cameras_to_compare(scene, trajectories)
+        cameras = cameras_to_compare(scene, subject.trajectories)
         likeness = compare(sets, found, cameras, lambda done, total: progress("compare", done, total))
         if likeness.worst < SMALLEST_PSNR:
             complaint = f"as {kind.name} the scene looks different: {likeness.worst:.1f} dB in the worst view"
@@ -170,14 +168,12 @@ def _export_gaussians(
     )
 
 
-def _export_mesh(
-    scene: Scene, trajectories: Sequence[Trajectory], target: Path, force: bool, progress: Progress
-) -> ExportReport:
-    notes = []
+def _export_mesh(subject: Subject, target: Path, force: bool, progress: Progress) -> ExportReport:
+    scene, notes = subject.scene, []
     if len(scene.times) > 1:
         notes.append(f"the scene moves; the mesh is that of the first of its {len(scene.times)} times")
     gaussians, options = scene.gaussians[0], MeshOptions()
-    paths = paths_of(scene, trajectories)
+    paths = paths_of(scene, subject.trajectories)
     size = (scene.source.height, scene.source.width)
     resized = [path.cameras[::_EVERY].resized(*size) for path in paths]
     views = Cameras(torch.cat([each.c2w for each in resized]), torch.cat([each.K for each in resized]), *size)
@@ -186,7 +182,7 @@ def _export_mesh(
     with staged(targets) as (first, second):
         write_mesh_glb(first, mesh, "Scene")
         write_mesh_glb(second, collider, "Collider", with_colors=False)
-        cameras = cameras_to_compare(scene, trajectories)
+        cameras = cameras_to_compare(scene, subject.trajectories)
         seen = mesh_likeness(read_mesh_glb(first), gaussians, cameras)
         plain = mesh_likeness(read_mesh_glb(second), gaussians, cameras)
         if seen.depth_error > LARGEST_DEPTH_ERROR or seen.coverage < SMALLEST_COVERAGE or math.isnan(seen.depth_error):

@@ -4,10 +4,27 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from lyra.exports.page import read_page
 from lyra.io.formats import fourdgs, usd
 from lyra.io.gaussian_files import FORMATS, GaussianFormat
 from lyra.io.numbered_files import read_numbered, write_numbered
-from lyra.structures import Gaussians, Scene
+from lyra.structures import Gaussians, Scene, Trajectory
+from lyra.viewer import export_html
+
+
+@dataclass(frozen=True)
+class Subject:
+    """What is exported.
+
+    Attributes:
+        scene: the Gaussians.
+        trajectories: the camera paths that it was made along; none if that is not known.
+        own_camera: it was made for the pixels of its source camera, as scenes of this package are.
+    """
+
+    scene: Scene
+    trajectories: tuple[Trajectory, ...]
+    own_camera: bool
 
 
 @dataclass(frozen=True)
@@ -21,7 +38,7 @@ class Kind:
         summary: one line: axes, units, what is lost.
         moving: it holds every time of a scene; otherwise the first.
         check: raises InputError where the package that it needs is missing; gets the path.
-        write: path and scene to disk.
+        write: to a path.
         read: path to the sets of Gaussians.
     """
 
@@ -31,7 +48,7 @@ class Kind:
     summary: str
     moving: bool
     check: Callable[[Path], None]
-    write: Callable[[Path, Scene], None]
+    write: Callable[[Path, Subject], None]
     read: Callable[[Path], tuple[Gaussians, ...]]
 
 
@@ -48,7 +65,7 @@ def _single(form: GaussianFormat) -> Kind:
         form.summary,
         False,
         usd.require_usd if needs_usd else _nothing_needed,
-        lambda path, scene: form.write(path, scene.gaussians[0]),
+        lambda path, subject: form.write(path, subject.scene.gaussians[0]),
         lambda path: (form.read(path),),
     )
 
@@ -65,7 +82,7 @@ KINDS: dict[str, Kind] = {
             "units; nothing is lost",
             True,
             _nothing_needed,
-            write_numbered,
+            lambda path, subject: write_numbered(path, subject.scene),
             lambda path: read_numbered(path)[0],
         ),
         Kind(
@@ -76,8 +93,19 @@ KINDS: dict[str, Kind] = {
             "the median size, size to 0.5 %, colour and opacity to 8 bits",
             True,
             fourdgs.require_fourdgs,
-            fourdgs.write_4dgs,
+            lambda path, subject: fourdgs.write_4dgs(path, subject.scene),
             lambda path: fourdgs.read_4dgs(path)[0],
+        ),
+        Kind(
+            "html",
+            ".html",
+            (".html",),
+            "one page for any browser; axes of OpenCV, scene units; order changes, position to 16 bits of a group of "
+            "256, rotation to 10, the rest to 8; Gaussians too faint to be drawn are left out",
+            True,
+            _nothing_needed,
+            lambda path, subject: export_html(path, subject.scene, subject.trajectories, None, subject.own_camera),
+            read_page,
         ),
     )
 }
