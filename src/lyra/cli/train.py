@@ -18,8 +18,8 @@ class Train:
     lyra train decoder --out runs/decoder --steps 2000 --resume
     """
 
-    task: Annotated[Positional[Literal["tokenizer", "depth", "teacher", "decoder"]], arg(metavar="TASK")]
-    """Which network: tokenizer, depth, teacher or decoder."""
+    task: Annotated[Positional[Literal["tokenizer", "depth", "teacher", "decoder", "text"]], arg(metavar="TASK")]
+    """Which network: tokenizer, depth, teacher, decoder or text."""
     out: Annotated[Path, arg(aliases=["-o"], metavar="FOLDER")]
     """Folder of the run: checkpoints, logs, pictures, and at the end the packed network."""
     seconds: Annotated[float | None, arg(metavar="S", help_behavior_hint="")] = None
