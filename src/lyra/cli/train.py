@@ -48,6 +48,8 @@ class Train:
     """Folder in which the other networks are looked up before the ones that ship inside."""
     encoder: Annotated[Path | None, arg(metavar="FILE", help_behavior_hint="")] = None
     """Safetensors file that the depth network's encoder starts from (task depth only)."""
+    stills: Annotated[float, arg(metavar="SHARE")] = 0.1
+    """Share of examples without any cache: they teach the teacher to draw a first picture (task teacher only)."""
     compile: bool = False
     """Compile the network; pays on a GPU after about a minute."""
     resume: bool = False
@@ -84,6 +86,7 @@ class Train:
                 width=self.width,
                 init=self.init,
                 models=self.models,
+                stills=self.stills,
                 compile=self.compile,
                 resume=self.resume,
             ),

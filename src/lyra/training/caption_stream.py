@@ -21,28 +21,33 @@ def world_descriptions(catalogue: Catalogue, split: Split, first_seed: int, coun
 class CaptionStream:
     """Draws descriptions, half of them mixed."""
 
-    def __init__(self, descriptions: Sequence[Description], generator: random.Random) -> None:
-        self.descriptions, self.random = descriptions, generator
-        self._nouns = tuple(NOUNS)
+    def __init__(self, descriptions: Sequence[Description]) -> None:
+        self.descriptions = descriptions
 
-    def next(self) -> Description:
+    def draw(self, generator: random.Random) -> Description:
         """One description."""
-        own = self.random.choice(self.descriptions)
-        if self.random.random() >= MIXED:
+        own = generator.choice(self.descriptions)
+        if generator.random() >= MIXED:
             return own
-        other, third = (self.random.choice(self.descriptions) for _ in range(2))
-        things = [self._vary(thing) for thing in (*own.things, *other.things)]
-        if self.random.random() < 0.3:
-            things.append(self._vary(Thing(self.random.choice(self._nouns))))
-        self.random.shuffle(things)
+        other, third = (generator.choice(self.descriptions) for _ in range(2))
+        things = [_vary(thing, generator) for thing in (*own.things, *other.things)]
+        if generator.random() < 0.3:
+            things.append(_vary(Thing(generator.choice(_NOUNS)), generator))
+        generator.shuffle(things)
         unique = {thing.noun: thing for thing in things}
-        time = self.random.choice((third.time, self.random.choice(tuple(TIMES))))
-        return replace(own, things=tuple(unique.values())[:8], time=time)
+        time = generator.choice((third.time, generator.choice(_TIMES)))
+        return replace(own, things=tuple(unique.values())[:MOST_THINGS], time=time)
 
-    def _vary(self, thing: Thing) -> Thing:
-        noun = NOUNS[thing.noun]
-        if noun.takes_colour and self.random.random() < 0.4:
-            thing = replace(thing, colour=self.random.choice(COLOURS))
-        if not noun.mass and self.random.random() < 0.4:
-            thing = replace(thing, count=self.random.choice((1, 1, 2, 3, 4)))
-        return thing
+
+_NOUNS, _TIMES = tuple(NOUNS), tuple(TIMES)
+MOST_THINGS = 8
+
+
+def _vary(thing: Thing, generator: random.Random) -> Thing:
+    """Sometimes another colour, sometimes another count."""
+    noun = NOUNS[thing.noun]
+    if noun.takes_colour and generator.random() < 0.4:
+        thing = replace(thing, colour=generator.choice(COLOURS))
+    if not noun.mass and generator.random() < 0.4:
+        thing = replace(thing, count=generator.choice((1, 1, 2, 3, 4)))
+    return thing

@@ -1,7 +1,7 @@
 """Questions about a text, asked of the encoder's tokens: only training and scoring use them."""
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -24,9 +24,11 @@ SCENE_QUESTIONS = {
     "time": len(TIME_CLASSES),
 }  # fmt: skip
 """Asked once per text, with their numbers of answers."""
-THING_QUESTIONS = {"count": len(COUNT_CLASSES), "thing_colour": len(COLOUR_CLASSES), "thing_material": len(MATERIAL_CLASSES)}
+THING_QUESTIONS = {
+    "count": len(COUNT_CLASSES), "thing_colour": len(COLOUR_CLASSES), "thing_material": len(MATERIAL_CLASSES),
+}  # fmt: skip
 """Asked for every noun."""
-RARE_WEIGHT = 8.0
+RARE_WEIGHT = 4.0
 """Of an answer other than "none" or "unstated": most nouns are absent from most texts."""
 
 Answers = dict[str, Tensor]
@@ -86,7 +88,8 @@ def answer_loss(answers: Answers, truth: Answers) -> Tensor:
     return total
 
 
-class TextMarks(NamedTuple):
+@dataclass(frozen=True)
+class TextMarks:
     """How many questions are answered rightly, in per cent.
 
     Attributes:

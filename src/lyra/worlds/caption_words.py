@@ -84,8 +84,8 @@ TIMES: dict[str, tuple[str, ...]] = {
     "sunrise": ("at sunrise", "at dawn", "at daybreak", "at first light", "as the sun rises"),
     "morning": ("in the morning", "in the morning light", "this morning", "before noon"),
     "day": (
-        "by day", "at noon", "in the afternoon", "on a clear day", "on a sunny day", "in bright sunlight", "in daylight",
-        "at midday", "under a blue sky", "in the sunshine", "in the midday sun",
+        "by day", "at noon", "in the afternoon", "on a clear day", "on a sunny day", "in bright sunlight",
+        "in daylight", "at midday", "under a blue sky", "in the sunshine", "in the midday sun",
     ),
     "evening": ("in the evening", "in the evening light", "late in the day", "this evening"),
     "sunset": ("at sunset", "at dusk", "at sundown", "in the setting sun", "at golden hour", "in twilight"),

@@ -295,9 +295,7 @@ class _Writer:
             text = " ".join(word for word in text.split() if word not in ("a", "an", "the"))
         if self.random.random() < self.style.misspelling:
             text = _WORD.sub(
-                lambda match: (
-                    misspell(match[0], self.random) if self.random.random() < self.style.error else match[0]
-                ),
+                lambda match: misspell(match[0], self.random) if self.random.random() < self.style.error else match[0],
                 text,
             )
         return text

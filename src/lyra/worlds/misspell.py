@@ -24,7 +24,7 @@ NEIGHBOURS = _neighbours()
 
 
 def misspell(word: str, generator: random.Random) -> str:
-    """``word`` with one typing error; words shorter than `SHORTEST` letters or with other characters stay as they are."""
+    """``word`` with one typing error; words under `SHORTEST` letters, or with other characters, stay as they are."""
     if len(word) < SHORTEST or not all(letter in NEIGHBOURS for letter in word):
         return word
     place = generator.randrange(len(word))

@@ -31,9 +31,9 @@ def check_prompt(prompt: str, max_words: int) -> str:
     if len(prompt) > MAX_CHARACTERS:
         raise InputError(f"the prompt has {len(prompt):,} characters; say it in at most {MAX_CHARACTERS:,}")
     visible = "".join(letter for letter in prompt if unicodedata.category(letter) != "Cf")
-    for place, letter in enumerate(visible):
+    for place, letter in enumerate(visible, 1):
         if unicodedata.category(letter) in ("Cc", "Cs", "Co", "Cn") and letter not in _WHITESPACE_CONTROLS:
-            raise InputError(f"the prompt has a control character (U+{ord(letter):04X}) at position {place + 1}; remove it")
+            raise InputError(f"the prompt has a control character (U+{ord(letter):04X}) at position {place}; remove it")
     tidy = " ".join(visible.split())
     words = split_words(tidy)
     if not words:

@@ -10,6 +10,7 @@ from torch.nn import functional as F
 
 from lyra.hub import load_model, save_model
 from lyra.models.text import TextConfig, TextEncoder, WordBatch
+from lyra.training.caption_reader import seeded_random
 from lyra.training.caption_stream import CaptionStream, world_descriptions
 from lyra.training.credits import LICENCE
 from lyra.training.options import TrainOptions
@@ -59,10 +60,9 @@ class TextTask:
     def __init__(self, options: TrainOptions, device: torch.device) -> None:
         self.options, self.device = options, device
         self.batch = options.batch or 96
-        self.random = random.Random(options.seed)
         catalogue = load_textures(options.textures, "train").catalogue
         descriptions = world_descriptions(catalogue, "train", FIRST_SEED, options.pool or 3000)
-        self.stream = CaptionStream(descriptions, self.random)
+        self.stream = CaptionStream(descriptions)
         if options.init:
             encoder = load_model(options.init, device=device, kind=TextEncoder)
         else:
@@ -79,12 +79,13 @@ class TextTask:
 
     def loss(self, step: int, progress: float) -> tuple[Tensor, dict[str, float | Tensor]]:
         """Questions about both captions, likeness of their tokens, and unlikeness to the others'."""
-        first = [write_caption(self.stream.next(), self.random, TRAINING) for _ in range(self.batch)]
-        second = [rephrase(caption.stated, self.random, TRAINING) for caption in first]
+        generator = seeded_random()
+        first = [write_caption(self.stream.draw(generator), generator, TRAINING) for _ in range(self.batch)]
+        second = [rephrase(caption.stated, generator, TRAINING) for caption in first]
         texts = [caption.text for caption in (*first, *second)]
         tokens, answers = self.network(self.model.read(texts))
         truth = true_answers([caption.stated for caption in first], self.device)
-        asked = answer_loss(answers, {name: labels.repeat(2, *[1] * (labels.dim() - 1)) for name, labels in truth.items()})
+        asked = answer_loss(answers, {name: torch.cat([labels, labels]) for name, labels in truth.items()})
         one, two = tokens.chunk(2)
         likeness = (one - two).square().mean()
         contrast = contrastive_loss(one.mean(dim=1), two.mean(dim=1))
@@ -120,7 +121,7 @@ class TextTask:
         same = F.cosine_similarity(tokens, again, dim=-1).mean()
         other = F.cosine_similarity(tokens, again.roll(1, 0), dim=-1).mean()
         return {
-            **plain._asdict(),
+            **vars(plain),
             "shuffled": shuffled.stated,
             "misspelt": misspelt.stated,
             "misspelt_kind": misspelt.kind,
@@ -128,9 +129,7 @@ class TextTask:
             "stranger": round(100 * float(other), 1),
         }
 
-    def _answers(
-        self, stated: list[Any], generator: random.Random, style: CaptionStyle
-    ) -> tuple[Tensor, Answers]:
+    def _answers(self, stated: list[Any], generator: random.Random, style: CaptionStyle) -> tuple[Tensor, Answers]:
         again: list[Caption] = [rephrase(facts, generator, style) for facts in stated]
         tokens, answers = self.reader(self.model.read([caption.text for caption in again]))
         return tokens, answers

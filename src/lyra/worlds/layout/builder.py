@@ -4,7 +4,6 @@ import math
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import NamedTuple
 
 import numpy as np
 
@@ -58,7 +57,8 @@ _FALLBACKS: dict[str, tuple[str, ...]] = {
 }
 
 
-class Mention(NamedTuple):
+@dataclass(frozen=True)
+class Mention:
     """A named object: a word of `caption_words.NOUNS` and how many its primitives show."""
 
     noun: str
@@ -124,7 +124,7 @@ class Builder:
         return self.random.random() < probability
 
     def new_object(self, noun: str = "", count: int = 1) -> None:
-        """Start another object; captions may name it ``noun`` (of `caption_words.NOUNS`) and say there are ``count``."""
+        """Start another object, for captions ``count`` of ``noun`` (a word of `caption_words.NOUNS`)."""
         self._groups += 1
         self.group = self._groups
         self._name(noun, count)

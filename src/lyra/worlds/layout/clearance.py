@@ -48,7 +48,7 @@ def coarse_depth(rows: np.ndarray, shapes: np.ndarray, c2w: np.ndarray, fov: flo
 def first_hits(
     rows: np.ndarray, shapes: np.ndarray, origin: np.ndarray, rays: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Multiples of the ``rays`` [3, N] from ``origin`` [3] at which they first hit a primitive (inf: none), and which."""
+    """Multiples of the ``rays`` [3, N] from ``origin`` [3] where they first hit a primitive (inf: none), and which."""
     matrix = rows[:, ROWS].reshape(-1, 3, 3) / rows[:, HALF][:, :, None]
     o = np.einsum("pij,pj->pi", matrix, origin - rows[:, CENTRE])[:, :, None]
     d = matrix @ rays

@@ -16,7 +16,7 @@ from lyra.worlds.world import CENTRE, CUTOUT, HALF, ROWS, TILE, TINT
 SMALLEST_SHARE = 0.0015
 """Things that cover less of the picture are not worth a word."""
 MOST_THINGS = 8
-_PROBES = np.array([(0, 0, 0), (-0.6, 0, 0), (0.6, 0, 0), (0, -0.6, 0), (0, 0.6, 0), (0, 0, -0.6), (0, 0, 0.6)], np.float32)
+_PROBES = np.concatenate([np.zeros((1, 3)), 0.6 * np.eye(3), -0.6 * np.eye(3)]).astype(np.float32)
 _ASPECT = 256 / 448
 _SLACK = 0.97  # a probe inside a body lies a little behind its surface
 
@@ -65,7 +65,7 @@ def visible_things(
     for tag, row, part in zip(tags, chosen, share, strict=True):
         if part < SMALLEST_SHARE:
             continue
-        noun, count = mentions[tag]
+        noun, count = mentions[tag].noun, mentions[tag].count
         counts[noun] = counts.get(noun, 0) + count
         shares[noun] = shares.get(noun, 0.0) + float(part)
         best[noun] = max(best.get(noun, (0.0, row)), (float(part), int(row)))
