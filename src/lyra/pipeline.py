@@ -378,16 +378,9 @@ class Pipeline:
         else:
             source = {"teacher": MODELS[2]}
             candidates = illustrate(
-                wording.text,
-                self.teacher,
-                self.tokenizer,
-                size,
-                seeds,
-                None,
-                wording.negative,
-                wording.guidance,
-                on_step,
-            )
+                wording.text, self.teacher, self.tokenizer, size, seeds,
+                negative=wording.negative, guidance=wording.guidance, on_step=on_step,
+            )  # fmt: skip
         best = max(range(len(candidates)), key=lambda index: candidates[index].agreement or 0.0)
         return FirstPicture(candidates, best if options.choose is None else options.choose - 1, source)
 

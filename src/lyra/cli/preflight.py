@@ -67,6 +67,8 @@ def require_usable_words(has_photo: bool, options: GenerateOptions) -> tuple[str
         if options.candidates > 1 or options.choose is not None:
             raise InputError("--candidates and --choose belong to --prompt; give one, or leave them out")
         return ()
+    if has_photo and options.negative is not None and options.guidance in (None, 1.0):
+        raise InputError("--negative acts through guidance, which is 1 with a photo; add --guidance 2")
     card = next((card for card in list_models() if card.name == "teacher/nano"), None)
     config = card.config if card is not None else {}
     notices: list[str] = []
@@ -74,9 +76,7 @@ def require_usable_words(has_photo: bool, options: GenerateOptions) -> tuple[str
         require_image_model(options.image_model)
         notices.append(f"{options.image_model.name}: licence {read_licence(options.image_model)}")
         if not config.get("text"):
-            notices.append(
-                "the teacher's weights were trained without captions: the prompt shapes the first picture only"
-            )
+            notices.append("the teacher's weights know no captions: the prompt shapes the first picture only")
     elif not config.get("text"):
         raise InputError(
             'these teacher weights were trained without captions (their card does not say "text": true); '

@@ -52,9 +52,7 @@ class ImageModel:
             )
         except (OSError, ValueError, ImportError, AttributeError, TypeError, KeyError, RuntimeError) as fault:
             reason = " ".join(str(fault).split())[:200]
-            raise InputError(
-                f"image model {folder} cannot be loaded ({reason}); copy the whole folder again"
-            ) from fault
+            raise InputError(f"image model {folder} cannot be loaded ({reason}); copy the folder again") from fault
         pipeline.set_progress_bar_config(disable=True)
         return cls(pipeline.to(device), f"{folder.name} ({type(pipeline).__name__})", read_licence(folder))
 

@@ -21,12 +21,12 @@ class TextConfig:
     """
 
     vocabulary: str = ""
-    width: int = 192
+    width: int = 128
     blocks: int = 3
-    heads: int = 6
+    heads: int = 4
     mlp_ratio: float = 2.0
     tokens: int = 16
     output: int = 384
     ngrams: tuple[int, ...] = (3, 4)
-    buckets: int = 1792
+    buckets: int = 4096
     max_words: int = 64
