@@ -28,7 +28,7 @@ THING_QUESTIONS = {
     "count": len(COUNT_CLASSES), "thing_colour": len(COLOUR_CLASSES), "thing_material": len(MATERIAL_CLASSES),
 }  # fmt: skip
 """Asked for every noun."""
-RARE_WEIGHT = 4.0
+RARE_WEIGHT = 8.0
 """Of an answer other than "none" or "unstated": most nouns are absent from most texts."""
 
 Answers = dict[str, Tensor]

@@ -43,8 +43,10 @@ class ImageModel:
         """
         require_image_model(folder)
         import diffusers
+        import transformers
 
         diffusers.utils.logging.disable_progress_bar()
+        transformers.utils.logging.disable_progress_bar()
         dtype = torch.float16 if device.type == "cuda" else torch.float32
         try:
             pipeline = diffusers.DiffusionPipeline.from_pretrained(
@@ -91,7 +93,7 @@ class ImageModel:
             on_step: called with (picture index, step index) where the model reports its steps.
 
         Raises:
-            InputError: the model returns no pictures.
+            InputError: the model refuses its arguments, or returns no pictures.
         """
         wanted: dict[str, Any] = {"negative_prompt": negative, "guidance_scale": guidance}
         native = self.native_size(*size)
@@ -102,9 +104,12 @@ class ImageModel:
         for index, seed in enumerate(seeds):
             if on_step is not None and "callback_on_step_end" in self._takes:
                 given["callback_on_step_end"] = _reporter(index, on_step)
-            result = self.pipeline(
-                prompt=prompt, generator=torch.Generator().manual_seed(seed), output_type="np", **given
-            )
+            generator = torch.Generator().manual_seed(seed)
+            try:
+                result = self.pipeline(prompt=prompt, generator=generator, output_type="np", **given)
+            except (ValueError, TypeError) as fault:
+                reason = " ".join(str(fault).split())[:200]
+                raise InputError(f"image model {self.name} cannot draw ({reason}); give another pipeline") from fault
             images = getattr(result, "images", None)
             if images is None or len(images) == 0:
                 raise InputError(f"image model {self.name} returned no picture; give a text-to-image pipeline")

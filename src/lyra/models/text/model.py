@@ -56,8 +56,9 @@ class TextEncoder(nn.Module):
         self.letters = nn.Embedding(config.buckets, config.width, padding_idx=0)
         self.places = nn.Embedding(config.max_words, config.width)
         self.slots = nn.Embedding(config.tokens, config.width)
-        for table in (self.words, self.letters, self.places, self.slots):
-            nn.init.normal_(table.weight, std=0.5)
+        # word vectors are normalised after the sum, so that small ones turn fast
+        for table, spread in ((self.words, 0.03), (self.letters, 0.03), (self.places, 0.1), (self.slots, 0.1)):
+            nn.init.normal_(table.weight, std=spread)
         for table in (self.words, self.letters):
             nn.init.zeros_(table.weight[0])
         self.word_norm = nn.LayerNorm(config.width)
