@@ -164,12 +164,15 @@ COLOUR_NAMES: dict[str, tuple[str, ...]] = {
 }
 
 KIND_NAMES: dict[str, tuple[str, ...]] = {
-    "room": ("room", "interior", "living room", "indoor room", "chamber"),
+    "room": ("room", "interior", "living room", "indoor room", "chamber", "lounge", "hall", "parlour"),
     "street": ("street", "road", "alley", "lane", "street scene"),
-    "courtyard": ("courtyard", "yard", "patio", "court", "inner courtyard"),
+    "courtyard": ("courtyard", "yard", "patio", "court", "inner courtyard", "walled garden"),
     "landscape": ("landscape", "countryside", "scenery", "open country", "nature scene"),
-    "tabletop": ("table top", "tabletop", "desk top", "tabletop scene", "still life"),
+    "tabletop": ("table top", "tabletop", "table", "desk", "table surface", "tabletop scene", "still life"),
 }
+
+BEDROOM = "bedroom"
+"""A room of which a bed is stated."""
 
 STYLE_NAMES: dict[str, tuple[str, ...]] = {
     "meadow": ("green meadow", "meadow", "grassland", "green hills", "grassy field", "green field", "pasture"),
@@ -181,7 +184,7 @@ STYLE_NAMES: dict[str, tuple[str, ...]] = {
 """Heads of a landscape's place; they say landscape too."""
 
 STYLE_ADJECTIVES: dict[str, tuple[str, ...]] = {
-    "old_town": ("narrow", "old", "old town", "historic", "medieval"),
+    "old_town": ("narrow", "old", "old town", "historic", "medieval", "village"),
     "modern": ("city", "modern", "residential", "urban"),
 }
 
@@ -198,14 +201,21 @@ FILLERS = (
     "high", "quality", "sharp", "wide", "angle", "professional", "4k", "hd", "3d", "cinematic", "atmospheric", "calm",
     "empty", "large", "small", "big", "little", "pretty", "typical", "simple", "charming", "rustic", "please", "show",
     "me", "create", "make", "generate", "imagine", "want", "would", "like", "see", "seen", "showing", "featuring",
-    "complete", "containing", "taken", "visible", "stand", "standing", "stands", "one", "sees", "somewhere", "i",
+    "complete", "containing", "taken", "visible", "stand", "standing", "stands", "sees", "somewhere", "i",
+    "sitting", "lying", "placed", "hanging", "growing", "surrounded", "covered", "filled", "facing", "leaning", "pale",
+    "deep", "elegant", "abandoned", "cluttered", "spacious", "warm", "cold", "soft", "natural", "everyday", "ordinary",
+    "real", "life", "style", "setting", "place", "background", "foreground", "corner", "middle", "centre", "center",
+    "left", "right", "side", "distance", "far", "close", "up", "down", "inside", "outside", "indoors", "outdoors",
 )  # fmt: skip
 """Words that people use around a scene and that say nothing about it."""
 
+ARTICLES = ("a", "an", "the")
+NEGATIONS = ("no", "without")
 FUNCTION_WORDS = (
-    "a", "an", "the", "of", "in", "on", "at", "with", "and", "to", "by", "from", "for", "is", "are", "there", "it",
-    "its", "that", "which", "where", "some", "under", "over", "near", "next", "beside", "behind", "between", "through",
-    "all", "has", "have", "also", "very", "without", "no", "my", "your", "this", "these", "front", "full",
+    "of", "in", "on", "at", "with", "and", "to", "by", "from", "for", "is", "are", "there", "it", "its", "that",
+    "which", "where", "under", "over", "near", "next", "beside", "behind", "between", "through", "all", "has", "have",
+    "also", "around", "above", "below", "along", "across", "against", "into", "onto", "off", "as", "very", "my",
+    "your", "this", "these", "front", "full",
 )  # fmt: skip
 
 DISTRACTORS = (
@@ -229,6 +239,6 @@ COUNT_WORDS: dict[int, tuple[str, ...]] = {
     1: ("a", "a", "a", "one", "a single"),
     2: ("two", "two", "a pair of", "2", "a couple of"),
     3: ("three", "three", "3", "several", "some", "a few"),
-    4: ("several", "some", "many", "a few", "four", "various", ""),
+    4: ("several", "some", "many", "a few", "four", "4", "five", "various", "lots of", "plenty of", ""),
 }
 """By count; the last one stands for four and more. The empty word is the bare plural."""

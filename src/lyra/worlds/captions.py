@@ -14,6 +14,8 @@ from typing import NamedTuple
 
 from lyra.worlds.caption_templates import HELD_OUT_TEMPLATES, PREFIXES, SUFFIXES, TRAIN_TEMPLATES
 from lyra.worlds.caption_words import (
+    ARTICLES,
+    BEDROOM,
     COLOUR_NAMES,
     COUNT_WORDS,
     DISTRACTORS,
@@ -22,6 +24,7 @@ from lyra.worlds.caption_words import (
     HELD_OUT_DISTRACTORS,
     KIND_NAMES,
     MATERIALS,
+    NEGATIONS,
     NOUNS,
     PART_NAMES,
     STYLE_ADJECTIVES,
@@ -212,6 +215,8 @@ class _Writer:
     def place(self, stated: Description, surface_first: bool) -> str:
         """Such as "a cobbled old street"; ``surface_first`` puts the first surface before the noun."""
         head = self.choose(KIND_NAMES[stated.kind])
+        if stated.kind == "room" and any(thing.noun == "bed" for thing in stated.things) and self.chance(0.3):
+            head = BEDROOM
         adjectives: list[str] = []
         if stated.style in STYLE_NAMES:
             named = self.choose(STYLE_NAMES[stated.style])
@@ -278,7 +283,7 @@ class _Writer:
         there = {thing.noun for thing in stated.things}
         noun = self.random.choice([noun for noun in NOUNS if noun not in there])
         _, many = self.random.choice(NOUNS[noun].names)
-        return f"{self.random.choice(('no', 'without'))} {many}"
+        return f"{self.random.choice(NEGATIONS)} {many}"
 
     # ------------------------------------------------------------------ carelessness
 
@@ -291,8 +296,13 @@ class _Writer:
                 text = f"{prefix} {text if prefix.endswith('of') else bare}"
             if self.random.random() < 0.4:
                 text = f"{text}, {self.random.choice(SUFFIXES)}"
+        for _ in range(2):
+            if self.random.random() < self.style.fillers:
+                words = text.split()
+                words.insert(self.random.randrange(len(words) + 1), self.random.choice((*FILLERS, *FUNCTION_WORDS)))
+                text = " ".join(words)
         if self.random.random() < self.style.leave_out_articles:
-            text = " ".join(word for word in text.split() if word not in ("a", "an", "the"))
+            text = " ".join(word for word in text.split() if word not in ARTICLES)
         if self.random.random() < self.style.misspelling:
             text = _WORD.sub(
                 lambda match: misspell(match[0], self.random) if self.random.random() < self.style.error else match[0],
@@ -331,10 +341,19 @@ def _fill(template: str, slots: dict[str, str]) -> str:
 @cache
 def known_words() -> tuple[str, ...]:
     """Every word that captions can contain except distractors and errors, sorted: the vocabulary."""
-    texts: list[str] = [*FILLERS, *FUNCTION_WORDS, *TRAIN_TEMPLATES, *HELD_OUT_TEMPLATES, *PREFIXES, *SUFFIXES]
+    texts: list[str] = [
+        *FILLERS,
+        *FUNCTION_WORDS,
+        *ARTICLES,
+        *NEGATIONS,
+        *TRAIN_TEMPLATES,
+        *HELD_OUT_TEMPLATES,
+        *PREFIXES,
+        *SUFFIXES,
+    ]
     texts += [name for noun in NOUNS.values() for pair in noun.names for name in pair]
     for table in (TIMES, TIME_TAGS, MATERIALS, COLOUR_NAMES, KIND_NAMES, STYLE_NAMES, STYLE_ADJECTIVES, PART_NAMES):
         texts += [name for names in table.values() for name in names]
-    texts += [word for words in COUNT_WORDS.values() for word in words] + ["moving"]
+    texts += [word for words in COUNT_WORDS.values() for word in words] + ["moving", BEDROOM]
     cleaned = [_SLOT.sub(" ", text) for text in texts]
     return tuple(sorted({word for text in cleaned for word in _WORD.findall(text)}))
