@@ -30,7 +30,7 @@ class ImageModel:
 
     def __init__(self, pipeline: Any, name: str, licence: str) -> None:
         self.pipeline, self.name, self.licence = pipeline, name, licence
-        self._takes = set(inspect.signature(pipeline.__call__).parameters)
+        self._takes = set(inspect.signature(pipeline).parameters)
         if "prompt" not in self._takes:
             raise InputError(f"image model {name} takes no prompt; give the folder of a text-to-image pipeline")
 
@@ -50,13 +50,13 @@ class ImageModel:
         dtype = torch.float16 if device.type == "cuda" else torch.float32
         try:
             pipeline = diffusers.DiffusionPipeline.from_pretrained(
-                folder, local_files_only=True, use_safetensors=True, trust_remote_code=False, torch_dtype=dtype
+                folder, local_files_only=True, use_safetensors=True, trust_remote_code=False
             )
         except (OSError, ValueError, ImportError, AttributeError, TypeError, KeyError, RuntimeError) as fault:
             reason = " ".join(str(fault).split())[:200]
             raise InputError(f"image model {folder} cannot be loaded ({reason}); copy the folder again") from fault
         pipeline.set_progress_bar_config(disable=True)
-        return cls(pipeline.to(device), f"{folder.name} ({type(pipeline).__name__})", read_licence(folder))
+        return cls(pipeline.to(device, dtype), f"{folder.name} ({type(pipeline).__name__})", read_licence(folder))
 
     def native_size(self, height: int, width: int) -> tuple[int, int] | None:
         """The model's own area in the shape of ``height`` x ``width``; ``None`` if the model does not say."""
