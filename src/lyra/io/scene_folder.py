@@ -12,6 +12,7 @@ import torch
 
 from lyra.geometry import intrinsics_from_fov, require_rigid
 from lyra.io.files import reason, replacing, require_file
+from lyra.io.gaussian_files import read_gaussians
 from lyra.io.ply import read_ply, write_ply
 from lyra.structures import Cameras, InputError, Scene
 
@@ -182,16 +183,16 @@ def save_scene(folder: Path | SceneFolder, scene: Scene) -> None:
 
 
 def load_scene(path: Path | str) -> Scene:
-    """Read a scene folder, or a single ``.ply`` file.
+    """Read a scene folder, or a single file of Gaussians in any format that `lyra.io.read_gaussians` knows.
 
-    A bare ``.ply`` comes with the camera at the origin that looks along z with a field of view of one radian.
+    A bare file comes with the camera at the origin that looks along z with a field of view of one radian.
 
     Raises:
         InputError: nothing there, or files are missing or damaged.
     """
     path = Path(path)
     if not path.is_dir():
-        gaussians = read_ply(path)
+        gaussians = read_gaussians(path)
         height, width = _BARE_SIZE
         camera = Cameras(torch.eye(4)[None], intrinsics_from_fov(_BARE_FOV, height, width)[None], height, width)
         return Scene((gaussians,), camera, provenance={"file": path.name})

@@ -112,31 +112,6 @@ def imagine_scenes(
         c2w=c2w,
         K=per_scene(K[scene]),
         cache_depth=per_scene(torch.where(mask, cache_depth, 0.0).half()),
-        anchor_depth=per_scene(torch.stack(depths, dim=1).half()),
+        anchor_depth=per_scene(torch.stack(depths, dim=1).half() if depths else cache_depth[:, :0].half()),
         anchor_visible=per_scene(visible),
     )
-
-
-class ScenePool:
-    """Scenes kept on the device, overwritten in a circle."""
-
-    def __init__(self, size: int) -> None:
-        self.size, self.filled, self.next = size, 0, 0
-        self.store: ImaginedScenes | None = None
-
-    def put(self, scenes: ImaginedScenes) -> None:
-        """Add a batch, over the oldest when full."""
-        parts = scenes.tensors()
-        if self.store is None:
-            self.store = ImaginedScenes(*[p.new_empty(self.size, *p.shape[1:]) for p in parts])
-        index = (torch.arange(len(parts[0]), device=parts[0].device) + self.next) % self.size
-        for store, part in zip(self.store.tensors(), parts, strict=True):
-            store[index] = part
-        self.next = (self.next + len(parts[0])) % self.size
-        self.filled = min(self.size, self.filled + len(parts[0]))
-
-    def draw(self, count: int, views: Tensor | None = None) -> ImaginedScenes:
-        """``count`` random scenes."""
-        assert self.store is not None
-        device = self.store.latents.device
-        return self.store.pick(torch.randint(self.filled, (count,), device=device), views)

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from lyra.diffusion import karras_sigmas, precondition, sample
-from lyra.hub import load_model, save_model
+from lyra.hub import save_model
 from lyra.metrics import psnr
 from lyra.models.depth import DepthNet
 from lyra.models.teacher import Teacher, TeacherConfig, TeacherInputs, empty_cache
@@ -21,8 +21,13 @@ from lyra.training.caption_reader import caption_tokens, drop_rows
 from lyra.training.channel_importance import channel_importance
 from lyra.training.credits import CREDITS, LICENCE
 from lyra.training.device_data import PathBank, PhotoTiles
-from lyra.training.networks import load_part
+from lyra.training.networks import load_part, load_start
 from lyra.training.options import TrainOptions
+from lyra.training.pool import ExamplePool, RefreshPlan
+from lyra.training.processes import rank_and_size
+from lyra.training.recipes import find_recipe
+from lyra.training.seeds import REFRESH, own_randomness
+from lyra.training.task import Task
 from lyra.training.world_feed import WorldFeed
 from lyra.worlds import Split, TextureStore, film, film_source, load_textures
 from lyra.worlds.captions import CLEAN
@@ -39,7 +44,7 @@ STILL_LEVELS = (0.7, 2.0, 6.0)
 """Noise levels at which the scores ask how much the text helps."""
 
 
-class TeacherTask:
+class TeacherTask(Task):
     """EDM loss on clips whose cache is built from predicted depth half of the time.
 
     A quarter of the examples are photographs that move as flat pictures under the visibility masks of worlds, so that
@@ -49,14 +54,10 @@ class TeacherTask:
     examples (`TrainOptions.stills`) are not clips but first pictures of which nothing is given but the text.
     """
 
-    learning_rate = 1e-3
-    weight_decay = 0.01
-    ema_decay = 0.9985
-    slow_prefixes: tuple[str, ...] = ()
-
-    def __init__(self, options: TrainOptions, device: torch.device) -> None:
+    def __init__(self, options: TrainOptions, device: torch.device, step: int = 0) -> None:
         self.options, self.device = options, device
-        self.batch = options.batch or 32
+        recipe = find_recipe("teacher", options.recipe, options.from_stage)
+        self.follow(recipe, options)
         self.tokenizer: Tokenizer = load_part("tokenizer/nano", Tokenizer, options, device)
         self.depth_net = load_part("depth/nano", DepthNet, options, device)
         self.text_encoder = load_part("text/nano", TextEncoder, options, device)
@@ -66,24 +67,26 @@ class TeacherTask:
         self.store = textures.to(device)
         self.photos = PhotoTiles(textures, device)
         self.feed = WorldFeed(
-            textures, "train", WORLDS_PER_REFRESH, 900_000_011 + options.seed, device, options.workers
+            textures, "train", WORLDS_PER_REFRESH, 900_000_011 + options.seed, device, options.workers, shared=True
         )
         self.paths = PathBank(FRAMES, device, options.seed)
         model = self._first_model()
         self.network: nn.Module = model.to(device).train()
+        self.wrapped: nn.Module = self.network
         self.model = model
-        self.pool: TeacherPool | None = None
-        size = options.pool or 4096
-        start = min(size, 192 if device.type == "cuda" else size)
-        while self.pool is None or self.pool.filled < start:
-            self._refresh(size)
+        if options.checkpoint_activations:
+            self.model.backbone.enable_gradient_checkpointing()
+        self.pool = ExamplePool(options.pool or recipe.pool, WORLDS_PER_REFRESH * VIEWS_PER_WORLD + PHOTO_CLIPS)
+        start = min(self.pool.size, 192 if device.type == "cuda" else self.pool.size)
+        self.plan = RefreshPlan(self.pool.refreshes_for(start, self.pool.per_refresh), every=2)
+        self._catch_up(self.plan.before(step))
         if options.compile:
-            self.model.backbone.compile()
+            self.model.backbone.compile(dynamic=False)  # clips and stills: two graphs of fixed shape
 
     def _first_model(self) -> Teacher:
         """The network to start from, told that it reads texts; the number of text tokens touches no weight."""
         options = self.options
-        start = load_model(options.init, device=self.device, kind=Teacher) if options.init else None
+        start = load_start(options.init, Teacher) if options.init else None
         config = start.config if start is not None else TeacherConfig()
         wanted = self.text_encoder.config
         if wanted.output != config.text_dim:
@@ -103,7 +106,7 @@ class TeacherTask:
 
     def use(self, network: nn.Module) -> None:
         """Train through the wrapped network."""
-        self.network = network
+        self.wrapped = network
 
     @torch.no_grad()
     def _film(
@@ -123,8 +126,23 @@ class TeacherTask:
         warped, _, mask = warp_clips(source[repeat], depth[repeat], clip.K[repeat], paths.flatten(0, 1))
         return clip.rgb.flatten(0, 1), warped, mask, worlds.descriptions
 
+    def _catch_up(self, until: int) -> None:
+        for number in self.pool.missing(until, self.plan.first):
+            self._refresh(number)
+
     @torch.no_grad()
-    def _refresh(self, size: int) -> None:
+    def _refresh(self, number: int) -> None:
+        self.feed.seek(number)
+        with own_randomness(self.device, REFRESH, self.options.seed, number, rank_and_size()[0]):
+            clean, inputs = self._examples()
+        # what training rounds to bfloat16 in its first layer need not be kept in more
+        dtype = torch.bfloat16 if self.device.type == "cuda" else torch.float32
+        assert inputs.source is not None and inputs.text is not None
+        parts = (clean, inputs.source, inputs.warped, inputs.mask, inputs.text)
+        self.pool.put(number, [part.to(dtype) for part in parts])
+
+    def _examples(self) -> tuple[Tensor, TeacherInputs]:
+        """New clips as normalised latents, and what the teacher is told of them."""
         predicted = torch.rand(WORLDS_PER_REFRESH, device=self.device) < 0.5
         clips, warped, mask, worlds = self._film(self.feed, self.store, VIEWS_PER_WORLD, predicted)
         moving = self.photos.clips(PHOTO_CLIPS, FRAMES, self.options.height, self.options.width, motion=0.12)
@@ -134,20 +152,17 @@ class TeacherTask:
         with torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self.device.type == "cuda"):
             clean = self.tokenizer.normalize(self.tokenizer.encode(clips.transpose(1, 2)))
             inputs = teacher_inputs(self.tokenizer, clips[:, 0], warped, mask)
-        inputs = replace(inputs, text=caption_tokens(self.text_encoder, worlds, VIEWS_PER_WORLD, PHOTO_CLIPS))
-        if self.pool is None:
-            self.pool = TeacherPool(size, clean, inputs)
-        self.pool.put(clean, inputs)
+        return clean, replace(
+            inputs, text=caption_tokens(self.text_encoder, worlds, VIEWS_PER_WORLD, uncaptioned=PHOTO_CLIPS)
+        )
 
     def loss(self, step: int, progress: float) -> tuple[Tensor, dict[str, float | Tensor]]:
         """Weighted EDM loss of one batch from the pool; every second step some new clips replace old ones."""
-        assert self.pool is not None
-        if step % 2 == 0:
-            with torch.autocast(self.device.type, enabled=False):
-                self._refresh(self.pool.size)
-        clean, inputs = self.pool.draw(self.batch)
-        assert inputs.text is not None
-        inputs = replace(inputs, text=drop_rows(inputs.text, TEXT_DROPOUT))
+        with torch.autocast(self.device.type, enabled=False):
+            self._catch_up(self.plan.until(step))
+        slots = self.pool.draw(self.batch)
+        clean, source, warped, mask, text = (part[slots].float() for part in self.pool.store)
+        inputs = TeacherInputs(source, warped, mask, drop_rows(text, TEXT_DROPOUT))
         clips = slice(self.stills, None)
         loss, numbers = self._clip_loss(clean[clips], inputs.items(clips))
         if self.stills:
@@ -163,17 +178,17 @@ class TeacherTask:
         high = torch.rand(count, device=self.device) < 0.2
         return torch.where(high, largest * (0.3 + 0.7 * torch.rand_like(sigma)), sigma), high
 
-    def _error(self, clean: Tensor, sigma: Tensor, inputs: TeacherInputs) -> Tensor:
+    def _error(self, network: nn.Module, clean: Tensor, sigma: Tensor, inputs: TeacherInputs) -> Tensor:
         """[B, C, t, h, w] squared errors of denoising, in the unit in which all noise levels weigh the same."""
         noisy = clean + sigma[:, None, None, None, None] * torch.randn_like(clean)
         scale = precondition(sigma, self.model.config.sigma_data).out[:, None, None, None, None]
-        error: Tensor = ((self.network(noisy, sigma, inputs) - clean) / scale).square()
+        error: Tensor = ((network(noisy, sigma, inputs) - clean) / scale).square()
         return error
 
     def _clip_loss(self, clean: Tensor, inputs: TeacherInputs) -> tuple[Tensor, dict[str, float | Tensor]]:
         """Loss of all frames but the first, which is given."""
         sigma, high = self._noise_levels(len(clean))
-        error = self._error(clean, sigma, inputs)[:, :, 1:]
+        error = self._error(self.wrapped, clean, sigma, inputs)[:, :, 1:]
         hole = 0.5 - inputs.mask[:, 0].mean(dim=1, keepdim=True) / 2
         loss = (self.importance * (1 + HOLE_WEIGHT * hole[:, :, 1:]) * error).mean()
         return loss, {
@@ -188,7 +203,7 @@ class TeacherTask:
         assert inputs.source is not None
         sigma, _ = self._noise_levels(len(inputs.source))
         blank = empty_cache(inputs.source, self.model.config, inputs.text)
-        return (self.importance * self._error(inputs.source, sigma, blank)).mean()
+        return (self.importance * self._error(self.wrapped, inputs.source, sigma, blank)).mean()
 
     @torch.no_grad()
     def _validate(self, split: Split, worlds: int, steps: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
@@ -209,11 +224,11 @@ class TeacherTask:
         return clips, warped, torch.cat(imagined).transpose(1, 2).clamp(0, 1), mask
 
     def pictures(self) -> Tensor | None:
-        """Last frames: truth, warped cache, imagined."""
+        """Last frames: warped cache, truth, imagined."""
         clips, warped, imagined, _ = self._validate(
             "val", 6 if self.device.type == "cuda" else 2, self.model.config.steps
         )
-        return torch.cat([clips[:, -1], warped[:, -1], imagined[:, -1]])
+        return torch.cat([warped[:, -1], clips[:, -1], imagined[:, -1]])
 
     def scores(self) -> dict[str, float]:
         """PSNR of warp and teacher against true novel views, whole frames and holes, for several step counts.
@@ -246,9 +261,9 @@ class TeacherTask:
         scores: dict[str, float] = {}
         for name, told in (("own", text), ("other", text.roll(1, 0)), ("none", torch.zeros_like(text))):
             torch.manual_seed(12)
+            blank = empty_cache(clean, self.model.config, told)
             errors = [
-                self._error(clean, clean.new_full((worlds,), level), empty_cache(clean, self.model.config, told)).mean()
-                for level in STILL_LEVELS
+                self._error(self.model, clean, clean.new_full((worlds,), level), blank).mean() for level in STILL_LEVELS
             ]
             scores[f"still_{name}_text"] = round(float(torch.stack(errors).mean()), 4)
         self.model.train()
@@ -257,35 +272,6 @@ class TeacherTask:
     def pack(self, folder: Path, recipe: dict[str, Any], scores: dict[str, float]) -> Path:
         """Store the teacher in int8."""
         return save_model(
-            self.model, "teacher/nano", self.model.config, storage="int8", recipe=recipe,
+            self.network, "teacher/nano", self.model.config, storage="int8", recipe=recipe,
             seed=self.options.seed, scores=scores, licence=LICENCE, credits=CREDITS, weights_dir=folder,
         )  # fmt: skip
-
-
-class TeacherPool:
-    """Encoded examples kept on the device in half precision, overwritten in a circle."""
-
-    def __init__(self, size: int, clean: Tensor, inputs: TeacherInputs) -> None:
-        self.size, self.filled, self.next = size, 0, 0
-        dtype = torch.bfloat16 if clean.device.type == "cuda" else torch.float32
-        parts = self._parts(clean, inputs)
-        self.store = [torch.empty(size, *p.shape[1:], dtype=dtype, device=p.device) for p in parts]
-
-    def put(self, clean: Tensor, inputs: TeacherInputs) -> None:
-        """Add a batch of examples, over the oldest when full."""
-        index = (torch.arange(len(clean), device=clean.device) + self.next) % self.size
-        for store, part in zip(self.store, self._parts(clean, inputs), strict=True):
-            store[index] = part.to(store.dtype)
-        self.next = (self.next + len(clean)) % self.size
-        self.filled = min(self.size, self.filled + len(clean))
-
-    def draw(self, count: int) -> tuple[Tensor, TeacherInputs]:
-        """``count`` random examples in float32."""
-        index = torch.randint(self.filled, (count,), device=self.store[0].device)
-        clean, source, warped, mask, text = (store[index].float() for store in self.store)
-        return clean, TeacherInputs(source, warped, mask, text)
-
-    @staticmethod
-    def _parts(clean: Tensor, inputs: TeacherInputs) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
-        assert inputs.source is not None and inputs.text is not None
-        return clean, inputs.source, inputs.warped, inputs.mask, inputs.text

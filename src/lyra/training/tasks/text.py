@@ -8,12 +8,15 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from lyra.hub import load_model, save_model
+from lyra.hub import save_model
 from lyra.models.text import TextConfig, TextEncoder, WordBatch
 from lyra.training.caption_reader import seeded_random
 from lyra.training.caption_stream import CaptionStream, world_descriptions
 from lyra.training.credits import LICENCE
+from lyra.training.networks import load_start
 from lyra.training.options import TrainOptions
+from lyra.training.recipes import find_recipe
+from lyra.training.task import Task
 from lyra.training.text_questions import Answers, TextQuestions, answer_loss, mark, true_answers
 from lyra.worlds import load_textures
 from lyra.worlds.captions import (
@@ -41,6 +44,7 @@ class TextReader(nn.Module):
 
     def __init__(self, encoder: TextEncoder) -> None:
         super().__init__()
+        self.config = encoder.config
         self.encoder = encoder
         self.questions = TextQuestions(encoder.config.output)
 
@@ -50,33 +54,29 @@ class TextReader(nn.Module):
         return tokens, self.questions(tokens)
 
 
-class TextTask:
+class TextTask(Task):
     """Two captions of the same facts per example; half of the facts are mixtures of several worlds."""
-
-    learning_rate = 2e-3
-    weight_decay = 0.01
-    ema_decay = 0.998
-    slow_prefixes: tuple[str, ...] = ()
 
     def __init__(self, options: TrainOptions, device: torch.device) -> None:
         self.options, self.device = options, device
-        self.batch = options.batch or 32
+        recipe = find_recipe("text", options.recipe, options.from_stage)
+        self.follow(recipe, options)
         catalogue = load_textures(options.textures, "train").catalogue
-        descriptions = world_descriptions(catalogue, "train", FIRST_SEED, options.pool or 3000)
-        self.stream = CaptionStream(descriptions)
+        self.stream = CaptionStream(world_descriptions(catalogue, "train", FIRST_SEED, options.pool or recipe.pool))
         if options.init:
-            encoder = load_model(options.init, device=device, kind=TextEncoder)
+            encoder = load_start(options.init, TextEncoder)
         else:
             encoder = TextEncoder(TextConfig(vocabulary=" ".join(known_words())))
         self.model = encoder
         self.reader = TextReader(encoder).to(device).train()
         self.network: nn.Module = self.reader
+        self.wrapped: nn.Module = self.reader
         if options.compile:
             self.model.compile()
 
     def use(self, network: nn.Module) -> None:
         """Train through the wrapped network."""
-        self.network = network
+        self.wrapped = network
 
     def loss(self, step: int, progress: float) -> tuple[Tensor, dict[str, float | Tensor]]:
         """Questions about both captions, likeness of their tokens, and unlikeness to the others'."""
@@ -84,7 +84,7 @@ class TextTask:
         first = [write_caption(self.stream.draw(generator), generator, TRAINING) for _ in range(self.batch)]
         second = [rephrase(caption.stated, generator, TRAINING) for caption in first]
         texts = [caption.text for caption in (*first, *second)]
-        tokens, answers = self.network(self.model.read(texts))
+        tokens, answers = self.wrapped(self.model.read(texts))
         truth = true_answers([caption.stated for caption in first], self.device)
         asked = answer_loss(answers, {name: torch.cat([labels, labels]) for name, labels in truth.items()})
         one, two = tokens.chunk(2)
