@@ -150,7 +150,8 @@ def test_the_command_passes_every_choice_on(tmp_path, monkeypatch):
         "--out": tmp_path, "--seconds": 7.5, "--steps": 3, "--seed": 4, "--textures": tmp_path / "pack",
         "--device": "cpu", "--batch": 2, "--pool": 5, "--height": 64, "--width": 96, "--workers": 2,
         "--init": "depth/nano", "--models": tmp_path / "models", "--encoder": tmp_path / "encoder.safetensors",
-        "--stills": 0.25, "--stop-after": 2.5, "--recipe": "nano", "--store": tmp_path / "store", "--rate": 0.25, "--accumulate": 3,
+        "--stills": 0.25,
+        "--stop-after": 2.5, "--recipe": "nano", "--store": tmp_path / "store", "--rate": 0.25, "--accumulate": 3,
     }  # fmt: skip
     given = [str(word) for pair in words.items() for word in pair]
     flags = ["--compile", "--resume", "--checkpoint-activations", "--shard"]

@@ -126,7 +126,7 @@ def render_worlds(
 
 
 def changed(rgb: Tensor) -> Tensor:
-    """Pictures [N, 3, H, W] mirrored, brighter or darker, softer, noisier, each its own way: drawn ones are no renders."""
+    """Pictures [N, 3, H, W] mirrored, brighter or darker, softer, noisier, each its own way: what is drawn is no render."""
     count, device = len(rgb), rgb.device
 
     def spread(amount: float, channels: int = 1) -> Tensor:
@@ -164,7 +164,7 @@ def train_probe(
 
 
 def probe_loss(answers: dict[str, Tensor], truth: dict[str, Tensor]) -> Tensor:
-    """Sum of the mean cross-entropies over what is known; the many absent things together weigh like the present ones."""
+    """Sum of the mean cross-entropies over what is known; the many absent things do not drown the present ones."""
     total = answers["kind"].new_zeros(())
     for name in ("kind", "material", "light"):
         if bool((truth[name] != UNKNOWN).any()):

@@ -282,8 +282,9 @@ class _Writer:
     def _absent(self, stated: Description) -> str:
         there = {thing.noun for thing in stated.things}
         noun = self.random.choice([noun for noun in NOUNS if noun not in there])
-        _, many = self.random.choice(NOUNS[noun].names)
-        return f"{self.random.choice(NEGATIONS)} {many}"
+        one, many = self.random.choice(NOUNS[noun].names)
+        form = self.random.choice((many, one, f"{_article(one)} {one}"))
+        return f"{self.random.choice(NEGATIONS)} {form}"
 
     # ------------------------------------------------------------------ carelessness
 
