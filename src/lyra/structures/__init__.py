@@ -11,6 +11,7 @@ from lyra.structures.record import SceneRecord
 from lyra.structures.rendering import Rendering
 from lyra.structures.scene import Scene
 from lyra.structures.shapes import check_shapes
+from lyra.structures.text import Text
 from lyra.structures.trajectory import Trajectory
 from lyra.structures.views import Views
 
@@ -25,6 +26,7 @@ __all__ = [
     "Rendering",
     "Scene",
     "SceneRecord",
+    "Text",
     "Trajectory",
     "Views",
     "check_shapes",
