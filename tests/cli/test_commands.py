@@ -51,7 +51,9 @@ def test_generate_reports_stages_and_where_the_scene_lies(
     assert outcome.err == ""
     lines = outcome.out.splitlines()
     stages = [line.split()[0] for line in lines if " s " in f"{line} " and not line.startswith("time")]
-    assert stages == ["load", "read", "perceive", "warp", "imagine", "frames", "decode", "recolor", "render", "write"]
+    assert stages == (
+        ["load", "read", "perceive", "warp", "imagine", "frames", "decode", "cover", "recolor", "render", "write"]
+    )
     ending = dict(line.split(maxsplit=1) for line in lines[-4:])
     assert ending["scene"] == str(tmp_path / "out")
     assert ending["Gaussians"] == "5"

@@ -138,4 +138,3 @@ def serve() -> Iterator[Callable[[Site], SceneServer]]:
             return server
 
         yield start
-
