@@ -66,13 +66,17 @@ def test_point_filter_and_boundary():
 def test_forward_splat_of_a_pair_that_shares_its_largest_depth(implementation):
     generator = torch.Generator().manual_seed(1)
     points = torch.rand(1, 900, 3, generator=generator) * torch.tensor([3.0, 2.4, 3.0]) - torch.tensor([1.5, 1.2, 0.3])
-    values, weights = torch.rand(1, 3, 900, generator=generator), (torch.rand(1, 900, generator=generator) > 0.2).float()
+    values, weights = (
+        torch.rand(1, 3, 900, generator=generator),
+        (torch.rand(1, 900, generator=generator) > 0.2).float(),
+    )
     w2c, K = invert_rigid(trajectory_c2w("right", 2, 0.6)), scene()[3].expand(2, 3, 3)
     deepest = max(float((points[0] @ pose[2, :3] + pose[2, 3]).max()) for pose in w2c)
     largest = torch.full((2,), float(np.log1p(deepest)))
     colour, depth, mask = implementation(points, values, weights, w2c, K, H, W, largest, 0.0, True)
     signed = array(values[0].T) * 2 - 1
-    pair = plain.splat([(array(points[0]), signed, array(weights[0]), array(w), array(k)) for w, k in zip(w2c, K)], H, W)
+    shared = (array(points[0]), signed, array(weights[0]))
+    pair = plain.splat([(*shared, array(w2c[frame]), array(K[frame])) for frame in range(2)], H, W)
     for frame, (expected_colour, expected_depth, expected_mask) in enumerate(pair):
         assert (mask[frame].numpy() == expected_mask).all() and expected_mask.mean() > 0.5
         # where one sliver of a share decides, float32 is not enough: nearly all pixels, and all but for slivers
@@ -184,7 +188,9 @@ def test_a_first_source_is_kept_between_0_and_100_and_a_filter_can_be_left_out()
     depth[0, 0], depth[1, 1], depth[2, 2] = torch.nan, 1e6, -1
     cache = PointCache.start(rgb, depth, c2w, K, CacheConfig(point_filter=None))
     local = (cache.points[0] - c2w[:3, 3]) @ c2w[:3, :3]
-    assert float(local[0, 0, 2]) == pytest.approx(100, rel=1e-5) and float(local[1, 1, 2]) == pytest.approx(100, rel=1e-5)
+    assert float(local[0, 0, 2]) == pytest.approx(100, rel=1e-5) and float(local[1, 1, 2]) == pytest.approx(
+        100, rel=1e-5
+    )
     assert (cache.points[0, 2, 2] == 0).all() and (cache.weights == 1).all()
     with pytest.raises(ValueError, match="at least 1"):
         CacheConfig(buffers=0)
