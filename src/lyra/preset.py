@@ -29,6 +29,7 @@ class Preset:
         trajectories: the camera paths that were trained, in the order in which the decoder wants its views.
         depth_reduction: the depth network sees the picture this many times smaller.
         render: how the Gaussians are drawn.
+        cover: whether gaps between the decoder's Gaussians are covered with what the teacher imagined there.
         recolor: rounds of recolouring, where the caller names none.
         cache: of the published road.
         fps: of the clips.
@@ -45,6 +46,7 @@ class Preset:
     trajectories: tuple[str, ...] = _SIX
     depth_reduction: int = 1
     render: RenderOptions = field(default_factory=RenderOptions)
+    cover: bool = True
     recolor: int = RecolorConfig().rounds
     cache: CacheConfig = field(default_factory=CacheConfig)
     fps: float = 16.0
@@ -88,6 +90,7 @@ def published(decoder: Literal["static", "dynamic"] = "static") -> Preset:
         trajectories=(*first, *_SIX[:-1]),
         depth_reduction=2,
         render=RenderOptions(response="ray", background=(1.0, 1.0, 1.0), near=0.1, far=500.0),
+        cover=False,
         recolor=0,
         fps=24.0,
         keep=(0, 60, 120),

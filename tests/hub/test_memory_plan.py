@@ -69,9 +69,9 @@ def test_too_little_memory_is_refused_with_the_number_that_would_do() -> None:
     assert plan(enough + 0.06).device <= (enough + 0.06) * GIB
     with pytest.raises(InputError, match=r"host memory has 16\.0 GiB free, 16\.5 GiB are needed .*--eight-bits"):
         plan(12, 16)
-    assert plan(12, 16, eight_bits=True).choice.teacher == "streamed"
+    assert plan(9, 16, eight_bits=True).choice.teacher == "streamed"
     with pytest.raises(InputError, match=r"host memory has 8\.0 GiB free") as hopeless:
-        plan(12, 8, eight_bits=True)
+        plan(9, 8, eight_bits=True)
     assert "--eight-bits" not in str(hopeless.value)
 
 

@@ -7,6 +7,7 @@ from the code of the networks, not measured; `SLACK` covers what the allocator l
 """
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Literal
 
 import torch
@@ -192,6 +193,7 @@ def _pieces(work: Workload) -> tuple[int, ...]:
     return (whole, *(k for k in PIECES_OF_CLIP if k < whole))
 
 
+@lru_cache(maxsize=4)
 def _weights(work: Workload, eight_bits: bool) -> _Weights:
     with torch.device("meta"):
         teacher, decoder = PublishedTeacher(work.teacher), GaussianDecoder(work.decoder)

@@ -24,6 +24,7 @@ _ENTRIES = {
     "teacher/gen3c-cosmos-7b": _Entry("lyra.models.teacher:PublishedTeacher", "lyra.models.teacher:TeacherConfig"),
     "decoder/lyra-static": _Entry("lyra.models.decoder:GaussianDecoder", "lyra.models.decoder:DecoderConfig"),
     "decoder/lyra-dynamic": _Entry("lyra.models.decoder:GaussianDecoder", "lyra.models.decoder:DecoderConfig"),
+    "text/nano": _Entry("lyra.models.text:TextEncoder", "lyra.models.text:TextConfig"),
     "perceptual/squeeze": _Entry("lyra.models.perceptual:SqueezePerceptual", "lyra.models.perceptual:SqueezeConfig"),
 }
 

@@ -15,13 +15,25 @@ from lyra.hub import load_model
 from lyra.hub.folder_card import FolderCard
 from lyra.hub.memory_plan import GIB, MemoryPlan, Workload, plan_memory
 from lyra.hub.model_folder import load_network
+from lyra.io.images import Photo
 from lyra.models.decoder import GaussianDecoder
 from lyra.models.depth import DepthNet
 from lyra.models.teacher import PublishedInputs, PublishedTeacher
 from lyra.models.teacher.lean import make_lean
 from lyra.models.teacher.offload import store_in_8_bits, stream_blocks
 from lyra.models.tokenizer import CosmosTokenizer
-from lyra.pipeline import MODELS, GenerateOptions, Pipeline, Progress, Result, StageReport, _Clock, resolve_device
+from lyra.pipeline import (
+    MODELS,
+    GenerateOptions,
+    Imagined,
+    Pipeline,
+    Progress,
+    Result,
+    StageReport,
+    Wording,
+    _Clock,
+    resolve_device,
+)
 from lyra.preset import Preset, preset_of
 from lyra.published.ranks import Ranks
 from lyra.stages import (
@@ -133,8 +145,14 @@ class PublishedPipeline(Pipeline):
         """Where the networks are."""
         return self.tokenizer.latent_mean.device
 
-    def run(self, photo: Path, options: GenerateOptions | None = None, progress: Progress | None = None) -> Result:
-        """Make a scene of one photo; of several processes, in the leading one.
+    def imagine(
+        self,
+        photo: Path | Photo,
+        options: GenerateOptions | None = None,
+        progress: Progress | None = None,
+        name: str = "",
+    ) -> Imagined:
+        """See ``Pipeline.imagine``; of several processes, only the leading one comes back from here.
 
         Raises:
             InputError: anything wrong with the photo, the files beside it, or the options.
@@ -145,7 +163,17 @@ class PublishedPipeline(Pipeline):
             order = [name for name in self.preset.trajectories if name in options.trajectories]
             others = [name for name in options.trajectories if name not in order]
             options = replace(options, trajectories=(*order, *others))
-        return super().run(photo, options, progress)
+        return super().imagine(photo, options, progress, name)
+
+    def run_prompt(
+        self, prompt: str, options: GenerateOptions | None = None, progress: Progress | None = None
+    ) -> Result:
+        """These networks begin with a photo.
+
+        Raises:
+            InputError: always.
+        """
+        raise InputError("published networks begin with a photo; give one")
 
     def follow(self, photo: Path, options: GenerateOptions | None = None) -> None:
         """Do the part of a process that does not lead."""
@@ -155,7 +183,12 @@ class PublishedPipeline(Pipeline):
             return
 
     def _imagine(
-        self, views: Views, trajectories: tuple[Trajectory, ...], options: GenerateOptions, clock: _Clock
+        self,
+        views: Views,
+        trajectories: tuple[Trajectory, ...],
+        options: GenerateOptions,
+        clock: _Clock,
+        wording: Wording | None,
     ) -> tuple[tuple[Conditioning, ...], Latents]:
         self.ranks.require_work(trajectories)
         mine = self.ranks.mine(len(trajectories))
@@ -199,6 +232,10 @@ class PublishedPipeline(Pipeline):
             Conditioning(path.to(z.device), source, warped[n], depth[n], mask[n]) for n, path in enumerate(kept)
         )
         return conditionings, Latents(z, tuple(trajectories), self.tokenizer.name)
+
+    def _warp(self, views: Views, trajectories: Sequence[Trajectory]) -> tuple[Conditioning, ...]:
+        cache, source = start_cache(views, self.preset.cache), views.frames.rgb[0]
+        return tuple(warp_published(cache, path, source).frames(self.preset.kept) for path in trajectories)
 
     @torch.no_grad()
     def imagine_frames(self, latents: Latents) -> Tensor:
@@ -312,8 +349,8 @@ class PublishedPipeline(Pipeline):
             stream_blocks(teacher, self.device)
         return teacher
 
-    def _models(self) -> dict[str, dict[str, str]]:
-        own = {name: record for name, record in super()._models().items() if name == MODELS[0]}
+    def _models(self, wording: Wording | None) -> dict[str, dict[str, str]]:
+        own = {name: record for name, record in super()._models(None).items() if name == MODELS[0]}
         cards = [FolderCard.read(self.folder / role) for role in ("tokenizer", "teacher", self.preset.decoder)]
         return own | {card.name: {"sha256": card.sha256, "licence": card.licence} for card in cards}
 
@@ -411,11 +448,16 @@ def sized(preset: Preset, options: LoadOptions) -> Preset:
 
 
 def require_trained(preset: Preset, options: GenerateOptions, force: bool) -> None:
-    """Refuse camera paths that the weights are not used with.
+    """Refuse what the weights are not used with.
 
     Raises:
-        InputError: other than the six trajectories, without ``force``.
+        InputError: words instead of their embedding; or other than the six trajectories, without ``force``.
     """
+    if options.prompt is not None:
+        raise InputError(
+            "published networks read text as stored embeddings; give them with --text and --negative-text, or leave "
+            "the prompt out"
+        )
     if force:
         return
     if options.cameras is not None:
