@@ -6,7 +6,7 @@ import platform
 import resource
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -35,6 +35,7 @@ from lyra.stages import (
     Candidate,
     PerceiveConfig,
     RecolorConfig,
+    cover,
     decode,
     illustrate,
     imagine,
@@ -52,6 +53,7 @@ from lyra.structures import (
     Latents,
     Rendering,
     Scene,
+    SceneRecord,
     Text,
     Trajectory,
     Views,
@@ -61,6 +63,8 @@ FRAMES = 17
 PREVIEW_FRAMES = 48
 PREVIEW_FPS = 16.0
 MODELS = ("depth/nano", "tokenizer/nano", "teacher/nano", "decoder/nano")
+RECORDED_OPTIONS = ("seed", "steps", "strength", "fit")
+"""Of the options of `generate`, those that shape the latents and are kept with them."""
 TEXT_MODEL = "text/nano"
 
 
@@ -111,13 +115,13 @@ class GenerateOptions:
         if self.guidance is not None and not 0 <= self.guidance <= 30:
             raise InputError(f"guidance {self.guidance:g} is outside 0…30; 1 follows the prompt without exaggeration")
         if not 1 <= self.candidates <= 64:
-            raise InputError(f"{self.candidates} candidates are outside 1…64; four are a good choice")
+            raise InputError(f"{self.candidates} candidates are outside 1…64; give a number in between")
         if self.choose is not None and not 1 <= self.choose <= self.candidates:
-            raise InputError(f"choice {self.choose} is outside 1…{self.candidates}, the candidates' numbers; give one of them, or best")
+            raise InputError(f"choice {self.choose} is outside 1…{self.candidates}, the candidates; give one, or best")
         if self.steps is not None and not 1 <= self.steps <= 200:
-            raise InputError(f"steps {self.steps} is outside 1…200")
+            raise InputError(f"steps {self.steps} is outside 1…200; leave it out for the network's own number")
         if not 0 <= self.seed < 2**31:
-            raise InputError(f"seed {self.seed} is outside 0…{2**31 - 1}")
+            raise InputError(f"seed {self.seed} is outside 0…{2**31 - 1}; give a whole number in between")
         RecolorConfig(self.recolor)
         if self.fit not in ("crop", "pad"):
             raise InputError(f"fit '{self.fit}' is unknown; choose crop or pad")
@@ -168,6 +172,33 @@ class FirstPicture:
     candidates: tuple[Candidate, ...]
     chosen: int
     source: dict[str, str]
+
+
+@dataclass(frozen=True)
+class Imagined:
+    """The road up to latents: what a store keeps, and all that the rest of the road needs.
+
+    Attributes:
+        name: what the picture is called.
+        photo: what was read, with notices for the user.
+        views: the fitted photo with depth and camera.
+        conditionings: V caches seen along the trajectories.
+        latents: V imagined clips.
+        stages: seconds and peak memory of each stage so far.
+        options: what was asked for.
+        wording: what was said about the scene, where something was.
+        first: where its first picture comes from, where that was not a photo.
+    """
+
+    name: str
+    photo: Photo
+    views: Views
+    conditionings: tuple[Conditioning, ...]
+    latents: Latents
+    stages: tuple[StageReport, ...]
+    options: GenerateOptions
+    wording: Wording | None = None
+    first: FirstPicture | None = None
 
 
 @dataclass(frozen=True)
@@ -312,6 +343,26 @@ class Pipeline:
         Raises:
             InputError: anything wrong with the photo, the files beside it, or the options.
         """
+        return self.finish(self.imagine(photo, options, progress), progress)
+
+    def imagine(
+        self,
+        photo: Path | Photo,
+        options: GenerateOptions | None = None,
+        progress: Progress | None = None,
+        name: str = "",
+    ) -> Imagined:
+        """Go the road up to latents.
+
+        Args:
+            photo: image file, or a picture that was read or made elsewhere.
+            options: what to do.
+            progress: told about each stage.
+            name: what the picture is called, by default as its file.
+
+        Raises:
+            InputError: anything wrong with the photo, the files beside it, or the options.
+        """
         options = options or GenerateOptions()
         if options.image_model is not None or options.candidates > 1:
             raise InputError("an image model and candidates are for a first picture; leave the photo or them out")
@@ -322,7 +373,7 @@ class Pipeline:
             wording = self.read_prompt(options.prompt, options.negative, guidance)
             require_text(self.teacher, wording.text)
         with clock.stage("read"):
-            picture = read_photo(photo)
+            picture = read_photo(photo) if isinstance(photo, Path) else photo
             height, width = nano_grid(picture.frames.width, picture.frames.height)
             rgb, fitted = fit_photo(picture.frames.rgb[0], height, width, options.fit)
             frames = Frames(rgb[None].to(self.device))
@@ -332,7 +383,9 @@ class Pipeline:
                 fov = math.degrees(2 * math.atan(0.5 / fitted.focal_px_fraction(picture.focal_px_fraction)))
         with clock.stage("perceive"):
             views = perceive(frames, self.depth_net, PerceiveConfig(fov), given)
-        return self._from_views(photo.name, picture, views, options, clock, wording)
+        if not name and isinstance(photo, Path):
+            name = photo.name
+        return self._from_views(name, picture, views, options, clock, wording)
 
     def run_prompt(
         self, prompt: str, options: GenerateOptions | None = None, progress: Progress | None = None
@@ -357,8 +410,8 @@ class Pipeline:
             views = perceive(frames, self.depth_net, PerceiveConfig(options.fov))
         # the first picture has followed the guidance; the clips follow the text as it stands
         told = replace(wording, negative=None, guidance=1.0) if self.teacher.config.text else None
-        result = self._from_views("", Photo(frames.to("cpu"), None, ()), views, options, clock, told)
-        return replace(result, wording=wording, first=first)
+        imagined = self._from_views("", Photo(frames.to("cpu"), None, ()), views, options, clock, told)
+        return self.finish(replace(imagined, wording=wording, first=first), progress)
 
     def _first_picture(
         self, wording: Wording, options: GenerateOptions, size: tuple[int, int], clock: _Clock
@@ -392,29 +445,10 @@ class Pipeline:
         options: GenerateOptions,
         clock: _Clock,
         wording: Wording | None,
-    ) -> Result:
+    ) -> Imagined:
         with clock.stage("warp"):
             trajectories = self._plan(views, options)
             conditionings = tuple(warp(views, trajectory) for trajectory in trajectories)
-        return self._imagine_and_decode(name, picture, views, conditionings, options, clock, wording)
-
-    def _plan(self, views: Views, options: GenerateOptions) -> tuple[Trajectory, ...]:
-        if options.cameras is not None:
-            path = read_camera_path(options.cameras, views.cameras[0].to("cpu"), FRAMES)
-            return (path.to(self.device),)
-        generator = torch.Generator().manual_seed(options.seed)
-        return plan(views, FRAMES, options.trajectories, options.strength, generator)
-
-    def _imagine_and_decode(
-        self,
-        name: str,
-        picture: Photo,
-        views: Views,
-        conditionings: tuple[Conditioning, ...],
-        options: GenerateOptions,
-        clock: _Clock,
-        wording: Wording | None,
-    ) -> Result:
         steps = options.steps or self.teacher.config.steps
         total = steps * len(conditionings)
 
@@ -424,20 +458,92 @@ class Pipeline:
         with clock.stage("imagine", f"{len(conditionings)} trajectories x {steps} steps"):
             said = (wording.text, wording.negative, wording.guidance) if wording else (None, None, 1.0)
             latents = imagine(conditionings, self.teacher, self.tokenizer, steps, options.seed, on_step, *said)
+        return Imagined(name, picture, views, conditionings, latents, tuple(clock.done), options, wording)
+
+    def recall(
+        self, record: SceneRecord, recolor: int = RecolorConfig().rounds, progress: Progress | None = None
+    ) -> Imagined:
+        """Take up a stored record where `imagine` left it; the caches are warped anew, nothing is imagined.
+
+        Args:
+            record: with the depth of its source, and latents of this pipeline's tokenizer.
+            recolor: as in `GenerateOptions`.
+            progress: told about each stage.
+
+        Raises:
+            InputError: the latents are another tokenizer's, or the depth is not known.
+        """
+        clock = _Clock(progress or (lambda report: None), self.device)
+        self._require_fitting(record)
+        with clock.stage("warp"):
+            record = record.to(self.device)
+            conditionings = tuple(warp(record.views, path) for path in record.latents.trajectories)
+        photo = Photo(record.views.frames.to("cpu"), None, ())
+        name = str(record.meta.get("source", record.key))
+        known = {option: record.meta[option] for option in RECORDED_OPTIONS if option in record.meta}
+        options = GenerateOptions(
+            **known, trajectories=tuple(c.trajectory.name for c in conditionings), recolor=recolor
+        )
+        return Imagined(name, photo, record.views, conditionings, record.latents, tuple(clock.done), options)
+
+    def _require_fitting(self, record: SceneRecord) -> None:
+        tokenizer, latents = self.tokenizer, record.latents
+        if latents.tokenizer != tokenizer.name or latents.z.shape[1] != tokenizer.channels:
+            raise InputError(
+                f"record {record.key} has latents of the tokenizer {latents.tokenizer}, {latents.z.shape[1]} channels; "
+                f"needed are those of {tokenizer.name}, {tokenizer.channels} channels"
+            )
+        cells = tuple(latents.z.shape[2:])
+        for cameras in (path.cameras for path in latents.trajectories):
+            height, width = cameras.height // tokenizer.spatial, cameras.width // tokenizer.spatial
+            if cells != (tokenizer.latent_frames(len(cameras)), height, width):
+                raise InputError(
+                    f"record {record.key}: latents of {cells} cells do not belong to {len(cameras)} pictures of "
+                    f"{cameras.height} x {cameras.width}; synthesize it again"
+                )
+        if not bool(record.views.mask.any()):
+            raise InputError(
+                f"record {record.key} has no depth of its source picture, which the decoder needs; add it to the data"
+            )
+
+    def finish(self, imagined: Imagined, progress: Progress | None = None) -> Result:
+        """Go the rest of the road: decode the latents into Gaussians and look at them."""
+        clock = _Clock(progress or (lambda report: None), self.device, list(imagined.stages))
+        views, conditionings, latents = imagined.views, imagined.conditionings, imagined.latents
         with clock.stage("frames"):
             frames = self.imagine_frames(latents)
         with clock.stage("decode"):
             scene = decode(views, latents, conditionings, frames, self.decoder, self.tokenizer, self.depth_net)
+        with clock.stage("cover"):
+            scene = cover(scene, views, conditionings, frames, self.depth_net)
         with clock.stage("recolor"):
-            scene = recolor(scene, views, RecolorConfig(options.recolor))
+            scene = recolor(scene, views, RecolorConfig(imagined.options.recolor))
         with clock.stage("render"):
             gaussians = scene.gaussians[0]
             rerender = render(gaussians, scene.source)
             renders = tuple(render(gaussians, c.trajectory.cameras) for c in conditionings)
         return Result(
-            name, picture, views, conditionings, latents, frames, scene, rerender, renders, tuple(clock.done), options,
-            wording,
-        )  # fmt: skip
+            imagined.name,
+            imagined.photo,
+            views,
+            conditionings,
+            latents,
+            frames,
+            scene,
+            rerender,
+            renders,
+            tuple(clock.done),
+            imagined.options,
+            imagined.wording,
+            imagined.first,
+        )
+
+    def _plan(self, views: Views, options: GenerateOptions) -> tuple[Trajectory, ...]:
+        if options.cameras is not None:
+            path = read_camera_path(options.cameras, views.cameras[0].to("cpu"), FRAMES)
+            return (path.to(self.device),)
+        generator = torch.Generator().manual_seed(options.seed)
+        return plan(views, FRAMES, options.trajectories, options.strength, generator)
 
 
 def generate(photo: Path | str | None = None, options: GenerateOptions | None = None, **choices: Any) -> Result:
@@ -458,10 +564,23 @@ def generate(photo: Path | str | None = None, options: GenerateOptions | None = 
     return Pipeline.load(options.device).run_prompt(options.prompt, options)
 
 
-def write_result(result: Result, out: Path, overwrite: bool = False, progress: Progress | None = None) -> None:
+def write_result(
+    result: Result,
+    out: Path,
+    overwrite: bool = False,
+    progress: Progress | None = None,
+    extra: Callable[[Path, Scene, Sequence[Trajectory]], None] | None = None,
+) -> None:
     """Write the scene folder: ``scene.ply``, ``preview.mp4``, ``contact_sheet.png``, ``cameras.json``, ``run.json``.
 
     The folder appears complete or not at all.
+
+    Args:
+        result: what to write.
+        out: the folder.
+        overwrite: replace a scene that is already there.
+        progress: is told how long it took.
+        extra: writes more into the folder; it gets the folder, the scene and the trajectories.
 
     Raises:
         InputError: ``out`` exists and may not be replaced.
@@ -491,6 +610,8 @@ def write_result(result: Result, out: Path, overwrite: bool = False, progress: P
             record = json.loads(cameras_file.read_text())
             record["trajectories"] = {c.trajectory.name: _path_record(c.trajectory) for c in result.conditionings}
             cameras_file.write_text(json.dumps(record))
+            if extra is not None:
+                extra(folder.path, scene, [c.trajectory.to("cpu") for c in result.conditionings])
         write_run(folder.path, _run_record(result, clock.done))
 
 

@@ -33,8 +33,10 @@ TOLERANCES = {
     "splat": {"position": 0, "color": 0.501, "opacity": 0.501, "scale": 1e-6, "rotation": 0.896},
     "spz": {"position": 0.501 / 4096, "color": 0.941, "opacity": 0.501, "scale": 0.501 / 16, "rotation": 0.275},
     "sog": {"position": 1.3e-4, "color": 0.66, "opacity": 0.501, "scale": 0.03, "rotation": 1.101},
+    "glb": {"position": 0, "color": 1e-4, "opacity": 0, "scale": 0, "rotation": 1e-4},
+    "usd": {"position": 0, "color": 1e-4, "opacity": 0, "scale": 0, "rotation": 1e-4},
 }
-BYTES_EACH = {"ply": 68, "compressed-ply": 16.5, "splat": 32, "spz": 17.5, "sog": 17}
+BYTES_EACH = {"ply": 68, "compressed-ply": 16.5, "splat": 32, "spz": 17.5, "sog": 17, "glb": 60.1, "usd": 57}
 
 
 def one(mean=(1.5, -2.25, 3.0), quat=(0.5, 0.5, -0.5, 0.5), scale=(0.01, 0.5, 2.0), opacity=0.3, color=(0.2, 0.6, 1.0)):
@@ -179,6 +181,14 @@ def test_compressed_ply_bytes(tmp_path):
     assert rows[2, 1] >> 30 == 2
     assert rows[2, 1] >> 10 & 1023 == x
     assert rows[1, 2] == 2047 << 21 | 0 << 11 | 0  # log scale of 0.1 is the highest x, 0.5 the only y, 1.0 the lowest z
+
+
+def test_the_last_chunk_of_a_compressed_ply_has_its_own_extremes(tmp_path, grid):
+    original = grid(7)[:258]
+    write_compressed_ply(tmp_path / "scene.ply", original)
+    # two in a chunk: on every axis one is the least and one the greatest, so both are exact
+    for last in read_compressed_ply(tmp_path / "scene.ply").means[-2:]:
+        assert (original.means == last).all(dim=1).sum() == 1
 
 
 def test_an_older_compressed_ply_of_any_byte_order_without_extremes_of_colour(tmp_path, grid, differences, caplog):
@@ -420,3 +430,13 @@ def test_read_splat_of_bytes_written_by_hand(tmp_path):
     assert result.colors[0].tolist() == pytest.approx([1, 0, 0.2])
     assert result.opacities.tolist() == pytest.approx([0.8])
     assert result.quats[0].tolist() == [0, 0, 1, 0]
+
+
+def test_splats_of_negative_or_no_size_are_left_out(tmp_path, caplog):
+    good = [1, 2, 3, 0.1, 0.2, 0.3]
+    rows = [good, [1, 2, 3, 0.1, -0.2, 0.3], [math.nan, 2, 3, 0.1, 0.2, 0.3], [1, 2, 3, 0.1, 0.2, math.inf]]
+    (tmp_path / "some.splat").write_bytes(b"".join(struct.pack("<6f", *row) + bytes([200] * 8) for row in rows))
+    with caplog.at_level(logging.WARNING, logger="lyra"):
+        result = read_splat(tmp_path / "some.splat")
+    assert result.scales.tolist() == [pytest.approx([0.1, 0.2, 0.3])]
+    assert "3 Gaussians" in caplog.text

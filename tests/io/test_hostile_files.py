@@ -131,6 +131,10 @@ def test_zstandard_frames_that_lie_about_their_size(tmp_path):
         refused(path, "damaged")
     path.write_bytes(plain_spz(1, honest, [9, 1, 3, 3, 1 << 60]))
     refused(path, "damaged")
+    good = plain_spz(1, honest, sizes)
+    for stated in (1 << 60, (1 << 64) - 1):
+        path.write_bytes(good[:32] + struct.pack("<Q", stated) + good[40:])
+        refused(path, "damaged")
 
 
 def test_zip_bombs_under_a_sog_name(tmp_path, grid):
@@ -251,7 +255,7 @@ def test_tensor_dumps_that_are_traps(tmp_path, monkeypatch):
     pickle.loads(pickle.dumps(_Trap()))  # the trap does work
     assert (tmp_path / "sprung").exists()
     for dump in (
-        torch.zeros(1).expand(1, 10**9, 14),  # one stored number
+        torch.zeros(1).expand(1, 10**7, 14),  # one stored number
         torch.zeros(1, 5, 14, dtype=torch.int64),
         torch.zeros(2, 5, 14),
         torch.zeros(14),
@@ -265,12 +269,6 @@ def test_tensor_dumps_that_are_traps(tmp_path, monkeypatch):
     torch.save(torch.zeros(1, 0, 14), path)
     with pytest.raises(InputError, match="no Gaussians"):
         read_ply(path)
-    torch.save(torch.zeros(1, MIB, 14), path)
-    with zipfile.ZipFile(path) as archive:
-        files = {name: archive.read(name) for name in archive.namelist()}
-    zipped(path, files, zipfile.ZIP_DEFLATED)
-    with pytest.raises(InputError, match="not one"):
-        read_ply(path)
 
 
 LIMITED = """
@@ -278,7 +276,7 @@ import resource, sys
 from lyra.io import read_gaussians
 from lyra.structures import InputError
 size = next(int(line.split()[1]) << 10 for line in open("/proc/self/status") if line.startswith("VmSize"))
-resource.setrlimit(resource.RLIMIT_AS, (size + (512 << 20),) * 2)
+resource.setrlimit(resource.RLIMIT_AS, (size + (256 << 20),) * 2)
 for path in sys.argv[1:]:
     try:
         read_gaussians(path)
@@ -289,7 +287,7 @@ for path in sys.argv[1:]:
 
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="the limit on memory is that of Linux")
 def test_all_memory_together_stays_small(tmp_path, grid):
-    """What tracemalloc does not see: torch, zlib, WebP. The process gets 512 MiB, every file claims gigabytes."""
+    """What tracemalloc does not see: torch, zlib, WebP. The process gets 256 MiB, every file claims more."""
     files = sog_files(grid, tmp_path)
     meta = json.loads(files["meta.json"])
     bombs = {"count.ply": FORMATS["ply"], "count.compressed.ply": FORMATS["compressed-ply"]}
@@ -302,10 +300,22 @@ def test_all_memory_together_stays_small(tmp_path, grid):
     zipped(tmp_path / "count.sog", {**files, "meta.json": json.dumps({**meta, "count": 1_000_000_000}).encode()})
     zipped(tmp_path / "picture.sog", {**files, "means_l.webp": webp(16383, 2000)})
     torch.save(torch.zeros(1).expand(1, 10**9, 14), tmp_path / "dump.ply")
+    torch.save(torch.zeros(1, 1, 14), tmp_path / "small.pt")
+    with (
+        zipfile.ZipFile(tmp_path / "small.pt") as archive,
+        zipfile.ZipFile(tmp_path / "packed.ply", "w", zipfile.ZIP_DEFLATED, compresslevel=1) as packed,
+    ):
+        for name in archive.namelist():
+            with packed.open(name, "w") as stream:
+                stream.write(archive.read(name))
+                for _ in range(320 if name.endswith("data/0") else 0):
+                    stream.write(bytes(MIB))
+    (tmp_path / "small.pt").unlink()
     paths = [str(path) for path in tmp_path.iterdir() if path.name != "good.sog"]
     result = subprocess.run(
         [sys.executable, "-c", LIMITED, *paths],
         capture_output=True, text=True, env={**os.environ, "OMP_NUM_THREADS": "1"}, check=False,
     )  # fmt: skip
     assert result.returncode == 0, result.stderr
-    assert len(result.stdout.splitlines()) == len(paths) == 7
+    assert len(result.stdout.splitlines()) == len(paths) == 8
+    assert "cannot be read" not in result.stdout  # as torch would say if it ran out of memory

@@ -140,14 +140,16 @@ def test_higher_harmonics_are_ignored_and_reported(tmp_path, caplog):
 
 
 def test_values_that_are_not_finite_are_left_out_and_reported(tmp_path, caplog):
-    rows = [[ROW[name] for name in NAMES] for _ in range(4)]
+    rows = [[ROW[name] for name in NAMES] for _ in range(6)]
     rows[0][0] = float("nan")
+    rows[1][6] = float("inf")  # a colour that no clamping makes right
+    rows[3][16] = float("-inf")
     rows[2][10] = 200.0  # a scale of e^200
     path = tmp_path / "some.ply"
-    path.write_bytes(header(count=4) + b"".join(struct.pack("<17f", *row) for row in rows))
+    path.write_bytes(header(count=6) + b"".join(struct.pack("<17f", *row) for row in rows))
     with caplog.at_level(logging.WARNING, logger="lyra"):
         assert len(read_ply(path)) == 2
-    assert "2 Gaussians" in caplog.text
+    assert "4 Gaussians" in caplog.text
     path.write_bytes(header() + struct.pack("<17f", *rows[0]))
     with pytest.raises(InputError, match="no finite Gaussian"):
         read_ply(path)
@@ -227,6 +229,7 @@ BAD_FILES = {
 }
 
 
+@pytest.mark.filterwarnings("error")  # one line means one line
 @pytest.mark.parametrize("name", BAD_FILES)
 def test_bad_files_are_refused_in_one_line(tmp_path, name):
     content, words = BAD_FILES[name]

@@ -75,8 +75,8 @@ def squared_error(numbers: dict) -> float:
 LESSONS = {
     "tokenizer": (3e-3, 60, lambda loss, numbers: squared_error(numbers), 0.95),  # its linear code starts near its best
     "depth": (2e-3, 20, lambda loss, numbers: float(loss), 0.5),
-    "teacher": (1e-2, 40, lambda loss, numbers: float(loss), 0.7),
-    "decoder": (3e-3, 40, lambda loss, numbers: squared_error(numbers), 0.5),
+    "teacher": (1e-2, 80, lambda loss, numbers: float(loss), 0.7),
+    "decoder": (3e-3, 80, lambda loss, numbers: squared_error(numbers), 0.75),
     "text": (1e-2, 60, lambda loss, numbers: float(loss), 0.6),
 }
 """Rate, steps, what is measured, and to which part of its first value it must fall."""
@@ -171,3 +171,20 @@ def test_the_command_trains_and_says_where_the_network_lies(tiny, tmp_path, caps
     printed = capsys.readouterr().out.splitlines()
     assert printed[-1].split() == ["network", str(tmp_path / "run" / "depth" / "nano.safetensors")]
     assert Path(printed[-1].split()[1]).is_file()
+
+
+@pytest.mark.parametrize(
+    ("name", "choice", "words"),
+    [
+        ("depth", {"store": Path("scenes")}, "--store holds scenes for the decoder"),
+        ("tokenizer", {"checkpoint_activations": True}, "--checkpoint-activations is not for the tokenizer"),
+        ("decoder", {"shard": True}, "--shard splits the teacher"),
+        ("teacher", {"shard": True}, "--shard needs several processes; start them with torchrun"),
+        ("teacher", {"from_stage": "late"}, "leave --from-stage out"),
+        ("decoder", {"recipe": "best"}, "no recipe 'best'"),
+    ],
+)
+def test_choices_that_a_task_does_not_have_are_refused_at_once(name, choice, words, tmp_path):
+    with pytest.raises(InputError, match=words):
+        train(TrainOptions(name, tmp_path / "run", steps=1, device="cpu", **choice))
+    assert not (tmp_path / "run").exists()

@@ -9,6 +9,7 @@ from tyro.conf import Positional, arg
 
 from lyra.cli.checks import require_device, require_output_folder
 from lyra.cli.progress import StageLines
+from lyra.cli.scene_page import write_page
 from lyra.cli.sizes import mebibytes, seconds
 
 if TYPE_CHECKING:
@@ -89,7 +90,7 @@ class Generate:
                 result = pipeline.run(self.photo, options, lines)
             else:
                 result = pipeline.run_prompt(self.prompt or "", options, lines)
-            write_result(result, self.out, self.overwrite, lines)
+            write_result(result, self.out, self.overwrite, lines, write_page)
         self._report(result, time.perf_counter() - start)
         return 0
 
@@ -116,13 +117,10 @@ class Generate:
     def _options(self) -> "GenerateOptions":
         from lyra.pipeline import GenerateOptions
 
-        names = None
-        if self.trajectories is not None:
-            names = tuple(name.strip().replace("-", "_") for name in self.trajectories.split(",") if name.strip())
         return GenerateOptions(
             seed=self.seed,
             steps=self.steps,
-            trajectories=names,
+            trajectories=trajectory_names(self.trajectories),
             strength=self.strength,
             fov=self.fov,
             depth=self.depth,
@@ -152,3 +150,10 @@ class Generate:
         print(f"Gaussians  {count:,}")
         print(f"time       {seconds(total)} in all")
         print(f"memory     {mebibytes(peak_memory_mib())} at the peak")
+
+
+def trajectory_names(text: str | None) -> tuple[str, ...] | None:
+    """Names separated by commas, hyphens for underscores allowed; ``None`` stays ``None``."""
+    if text is None:
+        return None
+    return tuple(name.strip().replace("-", "_") for name in text.split(",") if name.strip())

@@ -6,7 +6,6 @@ from pathlib import Path
 import torch
 
 from lyra.geometry.cameras import intrinsics_from_fov
-from lyra.geometry.trajectories import OFFICIAL_TRAJECTORIES
 from lyra.hub import list_models, load_model
 from lyra.io.camera_path import read_camera_path
 from lyra.io.depth_file import read_depth
@@ -14,7 +13,7 @@ from lyra.io.images import NANO_GRID, nano_grid, read_photo
 from lyra.models.image_model import read_licence, require_image_model
 from lyra.models.text import TextEncoder, UnknownWord
 from lyra.pipeline import FRAMES, TEXT_MODEL, GenerateOptions
-from lyra.stages import PerceiveConfig
+from lyra.stages import PerceiveConfig, require_plannable
 from lyra.structures import Cameras, InputError
 
 _ANY_FOV = 1.0  # radians; only stands in for a path file that gives no intrinsics
@@ -30,12 +29,7 @@ def require_readable_inputs(photo: Path | None, options: GenerateOptions) -> tup
         InputError: whatever is wrong with the photo, the depth file, the camera file or a choice.
     """
     PerceiveConfig(options.fov)
-    known = [spec.name for spec in OFFICIAL_TRAJECTORIES]
-    unknown = [name for name in options.trajectories or () if name not in known]
-    if unknown:
-        raise InputError(f"unknown trajectory '{unknown[0]}'; choose from {', '.join(known)}")
-    if not 0 < options.strength <= 4:
-        raise InputError(f"strength {options.strength:g} is outside 0…4; 1 is the published movement")
+    require_plannable(options.trajectories, options.strength)
     notices: tuple[str, ...] = ()
     height, width = NANO_GRID
     if photo is not None:

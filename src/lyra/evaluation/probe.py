@@ -126,7 +126,7 @@ def render_worlds(
 
 
 def changed(rgb: Tensor) -> Tensor:
-    """Pictures [N, 3, H, W] mirrored, brighter or darker, softer, noisier, each its own way: as drawn ones are."""
+    """Pictures [N, 3, H, W] mirrored, brighter or darker, softer, noisier: what is drawn is no render."""
     count, device = len(rgb), rgb.device
 
     def spread(amount: float, channels: int = 1) -> Tensor:

@@ -15,6 +15,7 @@ from lyra.io.scene_folder import (
     cameras_from_json,
     cameras_to_json,
     load_scene,
+    read_trajectories,
     save_scene,
     write_run,
 )
@@ -36,6 +37,7 @@ __all__ = [
     "read_gaussians",
     "read_photo",
     "read_ply",
+    "read_trajectories",
     "read_video",
     "save_image",
     "save_scene",

@@ -14,7 +14,7 @@ from lyra.geometry import intrinsics_from_fov, require_rigid
 from lyra.io.files import reason, replacing, require_file
 from lyra.io.gaussian_files import read_gaussians
 from lyra.io.ply import read_ply, write_ply
-from lyra.structures import Cameras, InputError, Scene
+from lyra.structures import Cameras, InputError, Scene, Trajectory
 
 RUN_FILE = "run.json"
 CAMERAS_FILE = "cameras.json"
@@ -212,6 +212,22 @@ def load_scene(path: Path | str) -> Scene:
         cameras_from_json(cameras, str(path / CAMERAS_FILE)),
         tuple(float(time) for time in times),
         provenance if isinstance(provenance, dict) else {},
+    )
+
+
+def read_trajectories(folder: Path | str) -> tuple[Trajectory, ...]:
+    """The camera paths that a scene folder was made along, from its ``cameras.json``; none if it names none.
+
+    Raises:
+        InputError: the file is missing or damaged.
+    """
+    path = Path(folder) / CAMERAS_FILE
+    paths = _read_json(path).get("trajectories", {})
+    if not isinstance(paths, dict) or not all(isinstance(values, dict) for values in paths.values()):
+        raise InputError(f"{path}: 'trajectories' should map names to cameras; export the scene again")
+    return tuple(
+        Trajectory(name, cameras_from_json(values, f"{path}: trajectory '{name}'"), values.get("strength"))
+        for name, values in paths.items()
     )
 
 

@@ -6,6 +6,7 @@ from lyra.structures.errors import InputError
 from lyra.structures.frames import Frames
 from lyra.structures.gaussians import Gaussians
 from lyra.structures.latents import Latents
+from lyra.structures.mesh import Mesh
 from lyra.structures.record import SceneRecord
 from lyra.structures.rendering import Rendering
 from lyra.structures.scene import Scene
@@ -21,6 +22,7 @@ __all__ = [
     "Gaussians",
     "InputError",
     "Latents",
+    "Mesh",
     "Rendering",
     "Scene",
     "SceneRecord",

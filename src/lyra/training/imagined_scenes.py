@@ -6,10 +6,10 @@ import torch
 from torch import Tensor
 
 from lyra.diffusion import karras_sigmas, sample
-from lyra.models.depth import DepthNet
+from lyra.models.depth import DepthNet, aligned_depth
 from lyra.models.teacher import Teacher
 from lyra.models.tokenizer import Tokenizer
-from lyra.stages.decode import Anchors, anchor_depth
+from lyra.stages.decode import Anchors
 from lyra.stages.imagine import teacher_inputs
 from lyra.stages.warp import warp_clips
 from lyra.training.device_data import PathBank
@@ -99,7 +99,7 @@ def imagine_scenes(
         if frame == 0:
             depths.append(depth[scene])
         else:
-            depths.append(anchor_depth(depth_net, frames[:, frame], cache_depth[:, frame], mask[:, frame]))
+            depths.append(aligned_depth(depth_net, frames[:, frame], cache_depth[:, frame], mask[:, frame]))
     visible = mask[:, list(anchor_frames)]
 
     def per_scene(tensor: Tensor) -> Tensor:

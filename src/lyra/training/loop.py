@@ -61,7 +61,6 @@ class _Run:
     ) -> None:
         self.task, self.options = task, options
         self.device = task_device(task)
-        on_gpu = self.device.type == "cuda"
         self.accelerator = start_accelerator(self.device)
         self.agreement = Agreement()
         self.rank, self.size = rank_and_size()
@@ -70,7 +69,7 @@ class _Run:
         self.network: nn.Module = shard(task) if options.shard else self.accelerator.prepare(task.network)
         task.use(self.network)
         self.optimizer = torch.optim.AdamW(
-            _groups(task), lr=task.learning_rate, betas=task.betas, eps=1e-8, fused=on_gpu or not options.shard
+            _groups(task), lr=task.learning_rate, betas=task.betas, eps=1e-8, fused=not options.shard
         )
         self.average = WeightAverage(task.network, task.ema_decay)
         self.guard = FiniteGuard(self.optimizer, self.device, options.out)

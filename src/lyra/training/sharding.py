@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-import torch.distributed as dist
 import torch.distributed.checkpoint as dcp
 from torch import Tensor, nn
 from torch.distributed.checkpoint.api import CheckpointException
@@ -20,7 +19,6 @@ from torch.distributed.fsdp import MixedPrecisionPolicy, fully_shard
 from torch.distributed.tensor import DTensor
 
 from lyra.models.teacher import Teacher
-from lyra.structures import InputError
 from lyra.training.checkpoint import UNREADABLE, CheckpointFolder, remove
 from lyra.training.ema import WeightAverage
 from lyra.training.processes import Agreement, rank_and_size
@@ -32,16 +30,10 @@ PLAIN = "run.pt"
 
 
 def shard(task: Task) -> nn.Module:
-    """Split the teacher of ``task`` over all processes, block by block; float32 shards, bfloat16 work on GPUs.
-
-    Raises:
-        InputError: another network, or no processes to share it.
-    """
+    """Split the teacher of ``task`` over all processes, block by block; float32 shards, bfloat16 work on GPUs."""
     network = task.network
     if not isinstance(network, Teacher):
-        raise InputError("--shard splits the teacher; the other networks fit on one device, leave it out")
-    if not dist.is_initialized():
-        raise InputError("--shard needs several processes; start them with torchrun or accelerate launch")
+        raise ValueError(f"shard: expected a Teacher, got a {type(network).__name__}")
     on_gpu = next(network.parameters()).is_cuda
     policy = MixedPrecisionPolicy(torch.bfloat16, torch.float32) if on_gpu else MixedPrecisionPolicy()
     for block in network.backbone.transformer_blocks:

@@ -6,10 +6,12 @@ from typing import Any
 
 import torch
 
+from lyra.structures import InputError
 from lyra.training.checkpoint import CheckpointFolder, load_checkpoint
 from lyra.training.loop import run_loop
 from lyra.training.options import TrainOptions
 from lyra.training.processes import rank_and_size, start_accelerator, training_device
+from lyra.training.recipes import find_recipe
 from lyra.training.sharding import ShardedCheckpoints
 from lyra.training.task import Task
 
@@ -54,6 +56,7 @@ def train(options: TrainOptions, encoder: Path | None = None, notify: Callable[[
     Raises:
         InputError: unusable options, device or checkpoint.
     """
+    _require_sense(options)
     device = training_device(options.device)
     if device.type == "cuda":
         torch.backends.cuda.matmul.allow_tf32 = True
@@ -62,6 +65,23 @@ def train(options: TrainOptions, encoder: Path | None = None, notify: Callable[[
     start_accelerator(device)  # the processes find each other before the long work, so that a missing one shows early
     task = make_task(options, device, encoder, int(state["step"]) if state else 0)
     return run_loop(task, options, notify, state)
+
+
+def _require_sense(options: TrainOptions) -> None:
+    """Refuse choices that the task does not have, before anything is loaded.
+
+    Raises:
+        InputError: the task, and the flag to leave out.
+    """
+    find_recipe(options.task, options.recipe, options.from_stage)
+    if options.store is not None and options.task != "decoder":
+        raise InputError(f"--store holds scenes for the decoder, not for the {options.task}; leave it out")
+    if options.checkpoint_activations and options.task not in ("decoder", "teacher"):
+        raise InputError(f"--checkpoint-activations is not for the {options.task}, which is small; leave it out")
+    if options.shard and options.task != "teacher":
+        raise InputError(f"--shard splits the teacher; the {options.task} fits on one device, leave it out")
+    if options.shard and rank_and_size()[1] == 1:
+        raise InputError("--shard needs several processes; start them with torchrun or accelerate launch")
 
 
 def _find_state(options: TrainOptions, notify: Callable[[str], None]) -> dict[str, Any] | None:

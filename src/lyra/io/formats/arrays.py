@@ -85,15 +85,17 @@ def checked_gaussians(
         quats_ = torch.where(short, torch.tensor([1.0, 0.0, 0.0, 0.0]), quats_)
         length = torch.where(short, 1.0, length)
     quats_ /= length
-    gaussians = Gaussians(means_, quats_, scales_, opacities_.clamp_(0, 1), colors_.clamp_(0, 1))
+    gaussians = Gaussians(means_, quats_, scales_, opacities_, colors_)
     # NaN and infinity stay in a sum, and float32 values cannot overflow in float64
     total = sum(float(each.sum(dtype=torch.float64)) for each in (means_, length, scales_, opacities_, colors_))
-    if math.isfinite(total) and bool(scales_.min() >= 0):
-        return gaussians
-    valid = torch.isfinite(means_.sum(1) + length[:, 0] + scales_.sum(1) + opacities_ + colors_.sum(1))
-    valid &= scales_.amin(1) >= 0
-    if not bool(valid.any()):
-        raise InputError(f"{what} {path} holds no finite Gaussian; export it again")
-    left_out = int((~valid).sum())
-    _log.warning("%s: %d Gaussians with values that are not finite are left out", path, left_out)
-    return gaussians[valid]
+    if not math.isfinite(total) or bool(scales_.min() < 0):
+        valid = torch.isfinite(means_.sum(1) + length[:, 0] + scales_.sum(1) + opacities_ + colors_.sum(1))
+        valid &= scales_.amin(1) >= 0
+        if not bool(valid.any()):
+            raise InputError(f"{what} {path} holds no finite Gaussian; export it again")
+        left_out = int((~valid).sum())
+        _log.warning("%s: %d Gaussians with values that are not finite are left out", path, left_out)
+        gaussians = gaussians[valid]
+    gaussians.opacities.clamp_(0, 1)
+    gaussians.colors.clamp_(0, 1)
+    return gaussians

@@ -37,7 +37,8 @@ _DENSITY_BINS = 1 << 6
 _STEPS = (1 << 16) - 1
 _SIDE_STEP = 4
 _LARGEST_SIDE = 16380
-_FIRST_TAG = 252
+_FIRST_TAG = np.uint8(252)
+_BLOCK = 1 << 16
 _LOG_SCALE_LIMIT = 20.0
 # Effort of the encoder: beyond these, files of Gaussians hardly shrink while the time doubles.
 _WEBP = {"lossless": True, "quality": 20, "method": 2, "exact": True}
@@ -161,19 +162,20 @@ def _read(path: Path, archive: zipfile.ZipFile) -> Gaussians:
         for axis in range(3):
             logs = low[axis] + steps[:, axis] * ((high[axis] - low[axis]) / _STEPS)
             means[:, axis] = np.sign(logs) * np.expm1(np.abs(logs))
-        scales = np.exp(meta.numbers("scales", "codebook", count=_TABLE)).astype(np.float32)[
-            pixels("scales", channels=3)
-        ]
-        sh0 = pixels("sh0", channels=4)
-        table = (meta.numbers("sh0", "codebook", count=_TABLE) * SH_C0 + 0.5).astype(np.float32)
+        scale_table = np.exp(meta.numbers("scales", "codebook", count=_TABLE)).astype(np.float32)
+        color_table = (meta.numbers("sh0", "codebook", count=_TABLE) * SH_C0 + 0.5).astype(np.float32)
+    scales = scale_table[pixels("scales", channels=3)]
+    sh0 = pixels("sh0", channels=4)
+    colors, opacities = color_table[sh0[:, :3]], sh0[:, 3] * np.float32(1 / 255)
     tagged = pixels("quats", channels=4)
-    # an unknown tag stands for no rotation
-    known = tagged[:, 3] >= _FIRST_TAG
-    quats = from_smallest_three(
-        np.where(known, tagged[:, 3], _FIRST_TAG) - np.uint8(_FIRST_TAG),
-        np.where(known[:, None], tagged[:, :3] * np.float32(2 / 255) - np.float32(1), np.float32(0)),
-    )
-    return checked_gaussians(path, _WHAT, means, quats, scales, sh0[:, 3] * np.float32(1 / 255), table[sh0[:, :3]])
+    quats = np.empty((count, 4), np.float32)
+    for start in range(0, count, _BLOCK):
+        part = slice(start, start + _BLOCK)
+        quats[part] = from_smallest_three(
+            np.maximum(tagged[part, 3], _FIRST_TAG) - _FIRST_TAG, tagged[part, :3] * np.float32(2 / 255) - np.float32(1)
+        )
+    quats[tagged[:, 3] < _FIRST_TAG] = (1, 0, 0, 0)  # an unknown tag stands for no rotation
+    return checked_gaussians(path, _WHAT, means, quats, scales, opacities, colors)
 
 
 class _Meta:
@@ -235,18 +237,12 @@ def _pixels(path: Path, name: str, content: bytes, count: int, channels: int) ->
     """The first ``count`` pixels of a WebP picture, [count, channels] uint8."""
     damaged = InputError(f"{_WHAT} {path}: {name} is damaged or no WebP picture; export it again")
     width, height = _webp_size(content)
-    if not 0 < count <= width * height <= 4 * count + 4096:
-        raise (
-            damaged
-            if width == 0
-            else InputError(
-                f"{_WHAT} {path}: {name} has {width} x {height} pixels for {count} Gaussians; export it again"
-            )
-        )
+    if width == 0:
+        raise damaged
+    if not count <= width * height <= 4 * count + 4096:
+        raise InputError(f"{_WHAT} {path}: {name} has {width} x {height} pixels for {count} Gaussians; export it again")
     try:
         with Image.open(io.BytesIO(content), formats=["WEBP"]) as image:
-            if image.size != (width, height):
-                raise damaged
             pixels = np.asarray(image.convert("RGB" if channels == 3 else "RGBA"))
     except (OSError, ValueError, SyntaxError, EOFError, Image.DecompressionBombError) as error:
         if isinstance(error, InputError):
