@@ -2,9 +2,9 @@
 
 ``python benchmarks/import_official.py FOLDER [--role teacher] [--dtype bfloat16|float32]``
 
-Names and shapes are the published ones, values are random, written a tensor at a time. The folder is removed afterwards;
-the teacher needs 29 GB of disk in bfloat16, 44 GB in float32. The import runs in a process of its own, whose peak is its
-own.
+Names and shapes are the published ones, values are random, written a tensor at a time. The folder is removed
+afterwards; the teacher needs 29 GB of disk in bfloat16, 44 GB in float32. The import runs in a process of its own,
+whose peak is its own.
 """
 
 import argparse

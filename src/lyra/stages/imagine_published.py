@@ -69,7 +69,7 @@ def published_inputs(
     masks += [torch.zeros_like(masks[0])] * missing
     noise = frame_noise(pictures[0].shape, seed).to(first)
     words = text_tokens(text, config).to(first)
-    return PublishedInputs(first, torch.stack(pictures, 1), torch.stack(masks, 1), words, noise)
+    return PublishedInputs(first, torch.stack(pictures, 1), torch.stack(masks, 1), words, noise=noise)
 
 
 def text_tokens(text: Tensor | None, config: TeacherConfig) -> Tensor:
