@@ -51,12 +51,10 @@ def _scan_piece(
     joined = torch.cat([tail, xBC], dim=1)
     mixed = F.conv1d(joined.mT, scan.conv1d.weight, scan.conv1d.bias, groups=scan.conv1d.groups).mT
     x, B, C = F.silu(mixed).split((scan.inner, scan.state, scan.state), dim=-1)
-    wide = torch.promote_types(dt.dtype, torch.float32)
-    step = F.softplus(dt.to(wide) + scan.dt_bias.to(wide))
-    rate = -torch.exp(scan.A_log.to(wide))
+    step, rate = scan.steps(dt)
     x = x.unflatten(-1, (-1, scan.head))
     if state is None:
-        state = x.new_zeros(x.shape[0], x.shape[2], x.shape[3], scan.state, dtype=wide)
+        state = x.new_zeros(x.shape[0], x.shape[2], x.shape[3], scan.state, dtype=step.dtype)
     with full_precision(x.device):
         y, state = scan_segment(x, step, rate, B, C, state, scan.chunk)
     y = y + scan.D.to(x.dtype)[:, None] * x

@@ -164,7 +164,7 @@ class Mamba2Scan(nn.Module):
             return self._mix(xBC.flip(1), dt.flip(1), reverse=False).flip(1)
         xBC = F.silu(self.conv1d(xBC.mT)[..., : xBC.shape[1]].mT)
         x, B, C = xBC.split((self.inner, self.state, self.state), dim=-1)
-        return chunked_scan(x.unflatten(-1, (-1, self.head)), *self._steps(dt), B, C, self.D, self.chunk)
+        return chunked_scan(x.unflatten(-1, (-1, self.head)), *self.steps(dt), B, C, self.D, self.chunk)
 
     def _mix_fused(self, xBC: Tensor, dt: Tensor, reverse: bool) -> Tensor:
         from lyra.nn.causal_conv_triton import causal_conv_silu
@@ -174,9 +174,9 @@ class Mamba2Scan(nn.Module):
         with full_precision(xBC.device):
             xBC = causal_conv_silu(xBC, self.conv1d.weight[:, 0], self.conv1d.bias, reverse)
             x, B, C = xBC.split((self.inner, self.state, self.state), dim=-1)
-            return fused_scan(x.unflatten(-1, (-1, self.head)), *self._steps(dt), B, C, self.D, reverse)
+            return fused_scan(x.unflatten(-1, (-1, self.head)), *self.steps(dt), B, C, self.D, reverse)
 
-    def _steps(self, dt: Tensor) -> tuple[Tensor, Tensor]:
+    def steps(self, dt: Tensor) -> tuple[Tensor, Tensor]:
         """Positive steps and negative rates in float32, or wider if the raw steps are."""
         wide = torch.promote_types(dt.dtype, torch.float32)
         return F.softplus(dt.to(wide) + self.dt_bias.to(wide)), -torch.exp(self.A_log.to(wide))
