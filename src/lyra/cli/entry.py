@@ -16,8 +16,10 @@ from lyra.cli.doctor import Doctor
 from lyra.cli.evaluate import EvaluatePhotos, EvaluateWorlds
 from lyra.cli.export import Export
 from lyra.cli.faults import INTERRUPTED, leave_quietly, one_line
+from lyra.cli.film import Film
 from lyra.cli.generate import Generate
 from lyra.cli.models import ModelsList, ModelsShow
+from lyra.cli.official import ModelsExportOfficial, ModelsImportOfficial, ModelsRandomOfficial
 from lyra.cli.reconstruct import Reconstruct
 from lyra.cli.render import Render
 from lyra.cli.synthesize import Synthesize
@@ -35,10 +37,20 @@ DESCRIPTION = """One photo becomes a 3D scene of Gaussian splats, on this comput
 COMMANDS: dict[str, type | tuple[str, dict[str, type]]] = {
     "generate": Generate,
     "render": Render,
+    "film": Film,
     "export": Export,
     "view": View,
     "doctor": Doctor,
-    "models": ("The networks that ship inside.", {"list": ModelsList, "show": ModelsShow}),
+    "models": (
+        "The networks: those that ship inside, and published ones.",
+        {
+            "list": ModelsList,
+            "show": ModelsShow,
+            "import-official": ModelsImportOfficial,
+            "export-official": ModelsExportOfficial,
+            "random-official": ModelsRandomOfficial,
+        },
+    ),
     "evaluate": ("Measure quality, time and memory.", {"worlds": EvaluateWorlds, "photos": EvaluatePhotos}),
     "synthesize": Synthesize,
     "reconstruct": Reconstruct,

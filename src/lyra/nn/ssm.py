@@ -60,13 +60,13 @@ def chunked_scan(x: Tensor, dt: Tensor, A: Tensor, B: Tensor, C: Tensor, D: Tens
     with full_precision(x.device):
         for start in range(0, length, chunk * CHUNKS_PER_SEGMENT):
             part = slice(start, start + chunk * CHUNKS_PER_SEGMENT)
-            y, state = _scan_segment(x[:, part], dt[:, part], A, B[:, part], C[:, part], state, chunk)
+            y, state = scan_segment(x[:, part], dt[:, part], A, B[:, part], C[:, part], state, chunk)
             outputs.append(y)
     y = torch.cat(outputs, dim=1) if len(outputs) > 1 else outputs[0]
     return y + D.to(x.dtype)[:, None] * x
 
 
-def _scan_segment(
+def scan_segment(
     x: Tensor, dt: Tensor, A: Tensor, B: Tensor, C: Tensor, state: Tensor, chunk: int
 ) -> tuple[Tensor, Tensor]:
     """Scan some chunks from ``state`` [b, heads, p, n]; returns y [b, l, heads, p] and the state after them."""

@@ -1,0 +1,42 @@
+"""Text embeddings that were made elsewhere: the hidden states of a text encoder for one prompt."""
+
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from lyra.hub.official.tensor_archive import TensorArchive
+from lyra.io.files import require_file
+from lyra.structures import InputError
+
+KEYS = ("embedding", "prompt_embeds", "last_hidden_state", "text")
+
+
+def read_text_embedding(path: Path) -> Tensor:
+    """Read [L, D] float32 from ``.npy``, ``.safetensors`` or ``.pt``: one tensor, or one of the names in `KEYS`.
+
+    Raises:
+        InputError: no such file, another format, no such tensor, another shape, or numbers that are not finite.
+    """
+    path = require_file(path, "text embedding")
+    if path.suffix == ".npy":
+        try:
+            found = torch.from_numpy(np.load(path, allow_pickle=False))
+        except (OSError, ValueError, EOFError) as error:
+            raise InputError(f"text embedding {path} is not a readable .npy file; write it again") from error
+    elif path.suffix in (".safetensors", ".pt", ".pth"):
+        archive = TensorArchive(path)
+        names = [name for name in KEYS if name in archive.tensors] or list(archive.tensors)
+        if len(names) != 1:
+            raise InputError(f"text embedding {path} holds {len(names)} tensors; call the right one {KEYS[0]}")
+        found = archive.load(names[0])
+    else:
+        raise InputError(f"text embedding {path} has the suffix {path.suffix!r}; use .safetensors, .npy or .pt")
+    if found.dim() == 3 and len(found) == 1:
+        found = found[0]
+    if found.dim() != 2 or not found.is_floating_point() or 0 in found.shape:
+        raise InputError(f"text embedding {path} has shape {list(found.shape)}; expected [tokens, width] of numbers")
+    if not bool(found.isfinite().all()):
+        raise InputError(f"text embedding {path} has numbers that are not finite; make it again")
+    return found.float()
