@@ -46,7 +46,7 @@ def tiny_inputs(t: int = 3, seed: int = 1) -> PublishedInputs:
         draw(1, 2, 4, t, 4, 6),
         draw(1, 2, 4, t, 4, 6),
         draw(1, 3, 6),
-        frame_noise((1, 4, t, 4, 6), 1),
+        noise=frame_noise((1, 4, t, 4, 6), 1),
     )
 
 
