@@ -83,7 +83,7 @@ def published_inputs(
     if text is None:
         # keys and values have no bias, so zero tokens add nothing, however many there are: one is cheapest
         text = first.new_zeros(1, teacher.config.text_dim)
-    return PublishedInputs(first, torch.stack(pictures, 1), torch.stack(masks, 1), text[None].to(first), noise)
+    return PublishedInputs(first, torch.stack(pictures, 1), torch.stack(masks, 1), text[None].to(first), noise=noise)
 
 
 @torch.no_grad()

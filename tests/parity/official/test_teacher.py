@@ -9,7 +9,8 @@ import torch
 
 from lyra.diffusion import Guidance, guided, karras_sigmas, sample_placed
 from lyra.geometry import CacheConfig, PointCache, trajectory_c2w
-from lyra.models.teacher import PublishedInputs, PublishedTeacher, TeacherConfig, frame_noise, official
+from lyra.models.teacher import PublishedInputs, PublishedTeacher, TeacherConfig, frame_noise
+from lyra.models.teacher.config import official
 from lyra.models.teacher.official import to_official
 from lyra.models.tokenizer import CosmosTokenizer, CosmosTokenizerConfig
 from lyra.stages import PublishedSampling, TextPair, imagine_published, warp_published
@@ -45,7 +46,7 @@ def tiny_inputs(t: int = 3, seed: int = 1) -> PublishedInputs:
         draw(1, 2, 4, t, 4, 6),
         draw(1, 2, 4, t, 4, 6),
         draw(1, 3, 6),
-        frame_noise((1, 4, t, 4, 6), 1),
+        noise=frame_noise((1, 4, t, 4, 6), 1),
     )
 
 

@@ -52,7 +52,7 @@ class PublishedTeacher(Teacher):
 
     def place(self, x: Tensor, level: float, inputs: TeacherInputs) -> Tensor:
         """State [B, C, t, h, w] at a noise level with the first frame put in; changes nothing where it is not given."""
-        if not self.given(level):
+        if not self.given(level) or inputs.source is None:
             return x
         config = self.config
         first = inputs.source.float()
@@ -87,6 +87,6 @@ class PublishedTeacher(Teacher):
         factors = precondition(sigma.float(), self.config.sigma_data)
         skip, out = (factor[:, None, None, None, None] for factor in (factors.skip, factors.out))
         clean = skip * x + out * self.network(x, sigma, inputs).float()
-        if not self.given(level):
+        if not self.given(level) or inputs.source is None:
             return clean
         return torch.cat([inputs.source.to(clean), clean[:, :, 1:]], dim=2)

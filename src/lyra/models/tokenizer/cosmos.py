@@ -21,8 +21,10 @@ class CosmosTokenizer(Tokenizer):
     spatial = 8
 
     def __init__(self, config: CosmosTokenizerConfig | None = None) -> None:
-        # The library costs seconds to import and is needed by this class alone.
-        from diffusers import AutoencoderKLCosmos
+        # The library costs seconds to import and is needed by this class alone. Its constants must be real even where
+        # this network is built on the meta device.
+        with torch.device("cpu"):
+            from diffusers import AutoencoderKLCosmos
 
         config = config or CosmosTokenizerConfig()
         statistics_shape = (config.latent_channels, config.statistics_frames)
