@@ -72,7 +72,9 @@ def test_the_probe_learns_what_it_is_shown():
 
 def test_facts_that_are_not_stated_do_not_count():
     stated = [
-        Description("room", surfaces=(Surface("wall", "brick"),), things=(Thing("sofa", 2), Thing("lamp")), time="sunset"),
+        Description(
+            "room", surfaces=(Surface("wall", "brick"),), things=(Thing("sofa", 2), Thing("lamp")), time="sunset"
+        ),
         Description("", things=(Thing("tree", 4),)),
     ]  # fmt: skip
     truth = visible_facts(stated)
