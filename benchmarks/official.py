@@ -321,9 +321,8 @@ def show(report: dict[str, Any]) -> None:
     print(f"{report['device']}, {report['frames']} frames of {report['height']} x {report['width']}, random weights")
     rate, operations = report["operations_per_second"], report["operations_of_a_pass"]
     print(f"a pass takes {operations:.4g} operations; a large matrix product runs at {rate:.4g} a second")
-    print(
-        f"floor: {report['floor_pass_seconds']:.4g} s a pass, {report['floor_clip_seconds']:.4g} s a clip as published\n"
-    )
+    floors = report["floor_pass_seconds"], report["floor_clip_seconds"]
+    print(f"floor: {floors[0]:.4g} s a pass, {floors[1]:.4g} s a clip as published\n")
     print(f"{'setting':48s} {'changes':9s} {'passes':>6s} {'s/pass':>9s} {'s/clip':>9s} {'faster':>7s} {'GiB':>6s}")
     baseline = report["settings"][0]
     for line in report["settings"]:

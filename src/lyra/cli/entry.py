@@ -13,6 +13,7 @@ from tyro.conf import subcommand
 
 from lyra import __version__
 from lyra.cli.doctor import Doctor
+from lyra.cli.embed_text import ModelsEmbedText
 from lyra.cli.evaluate import EvaluatePhotos, EvaluateText, EvaluateWorlds
 from lyra.cli.export import Export
 from lyra.cli.faults import INTERRUPTED, leave_quietly, one_line
@@ -49,6 +50,7 @@ COMMANDS: dict[str, type | tuple[str, dict[str, type]]] = {
             "import-official": ModelsImportOfficial,
             "export-official": ModelsExportOfficial,
             "random-official": ModelsRandomOfficial,
+            "embed-text": ModelsEmbedText,
         },
     ),
     "evaluate": (

@@ -1,13 +1,15 @@
-"""Text embeddings that were made elsewhere: the hidden states of a text encoder for one prompt."""
+"""Text embeddings in files: the hidden states of a text encoder for one prompt."""
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
 import torch
+from safetensors.torch import save_file
 from torch import Tensor
 
 from lyra.hub.official.tensor_archive import TensorArchive
-from lyra.io.files import require_file
+from lyra.io.files import replacing, require_file
 from lyra.structures import InputError
 
 KEYS = ("embedding", "prompt_embeds", "last_hidden_state", "text")
@@ -40,3 +42,13 @@ def read_text_embedding(path: Path) -> Tensor:
     if not bool(found.isfinite().all()):
         raise InputError(f"text embedding {path} has numbers that are not finite; make it again")
     return found.float()
+
+
+def write_text_embedding(path: Path, embedding: Tensor, about: Mapping[str, str]) -> None:
+    """Write [L, D] to a ``.safetensors`` file, which appears complete or not at all.
+
+    Raises:
+        InputError: the place cannot be written.
+    """
+    with replacing(path, "text embedding") as temporary:
+        save_file({KEYS[0]: embedding.contiguous()}, temporary, metadata=dict(about))
