@@ -90,7 +90,6 @@ def test_two_processes_give_the_result_of_one(
         (["--memory", "lots"], "neither auto nor a number"),
         (["--memory", "0"], "above 0"),
         (["--memory", "0.0001"], "at least 0.0 GiB are needed"),
-        (["--quality", "best"], "choose from published, balanced, draft"),
         (["--prompt", "a garden"], "read text as stored embeddings; give them with --text"),
         (["--text", "missing.npy"], "missing.npy does not exist"),
     ],

@@ -29,6 +29,14 @@ def result(toy_model: Path, photo: Path) -> Result:
     return opened(toy_model).run(photo, OPTIONS)
 
 
+def test_qualities() -> None:
+    passes = {name: sampling_of(name).passes(0.0002, 80.0) for name in ("published", "balanced", "draft")}
+    assert passes == {"published": 70, "balanced": 26, "draft": 10}
+    assert sampling_of("balanced", 5).steps == 5
+    with pytest.raises(InputError, match="choose from published, balanced, draft"):
+        sampling_of("best")
+
+
 def test_every_station_is_there(result: Result) -> None:
     assert [path.name for path in result.latents.trajectories] == list(toy().trajectories)
     assert result.latents.trajectories[0].name == "clockwise" and len(result.latents.trajectories[0].cameras) == 17

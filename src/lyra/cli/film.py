@@ -4,7 +4,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from tyro.conf import Positional, arg
 
@@ -40,7 +40,7 @@ class Film:
     """Seed of the noise."""
     steps: Annotated[int | None, arg(metavar="N", help_behavior_hint="")] = None
     """Denoising steps of each clip."""
-    quality: Annotated[str, arg(metavar="published|balanced|draft")] = "published"
+    quality: Literal["published", "balanced", "draft"] = "published"
     """As published, or with fewer network passes."""
     memory: Annotated[str, arg(metavar="auto|GIB")] = "auto"
     """How much memory of the device may be used; by default all that is free."""

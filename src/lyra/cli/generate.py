@@ -68,8 +68,8 @@ class Generate:
     """Folder of a text-to-image pipeline of diffusers that draws the first picture instead of our own network."""
     model: Annotated[Path | None, arg(metavar="FOLDER", help_behavior_hint="")] = None
     """Networks to use instead of those inside: a folder made by `lyra models import-official`."""
-    quality: Annotated[str | None, arg(metavar="published|balanced|draft", help_behavior_hint="")] = None
-    """With --model: sample as published (the default), or with fewer network passes."""
+    quality: Literal["published", "balanced", "draft"] = "published"
+    """With --model: sample as published, or with fewer network passes."""
     memory: Annotated[str, arg(metavar="auto|GIB")] = "auto"
     """With --model: how much memory of the device may be used; by default all that is free."""
     eight_bits: bool = False

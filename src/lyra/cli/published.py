@@ -39,10 +39,10 @@ class PublishedChoices:
         Raises:
             InputError: a choice that cannot be read, or that needs a model folder.
         """
-        from lyra.published import LoadOptions, sampling_of
+        from lyra.published import LoadOptions
 
         given = {
-            "--quality": words.quality is not None,
+            "--quality": words.quality != "published",
             "--memory": words.memory != "auto",
             "--eight-bits": words.eight_bits,
             "--size": words.size is not None,
@@ -57,8 +57,6 @@ class PublishedChoices:
                     f"{lone[0]} is for published networks; name their folder with --model, or leave it out"
                 )
             return None
-        quality = words.quality or "published"
-        sampling_of(quality)
         load = LoadOptions(
             device=words.device,
             memory=gibibytes(words.memory),
@@ -66,7 +64,7 @@ class PublishedChoices:
             force=words.force,
             size=_size(words.size),
         )
-        return PublishedChoices(words.model, load, quality, (words.text, words.negative_text))
+        return PublishedChoices(words.model, load, words.quality, (words.text, words.negative_text))
 
     def preset(self, options: "GenerateOptions") -> "Preset":
         """Sizes that belong to the networks; refuses what they were not trained for.
