@@ -9,8 +9,9 @@ import torch
 
 from lyra.hub import config_to_dict
 from lyra.hub.memory_plan import Choice
-from lyra.hub.model_folder import DESCRIPTION_FILE, NewModelFolder
+from lyra.hub.model_folder import DESCRIPTION_FILE, NewModelFolder, load_network
 from lyra.models.teacher import PublishedTeacher
+from lyra.models.teacher.offload import store_in_8_bits
 from lyra.pipeline import GenerateOptions, Result
 from lyra.preset import Preset, preset_of, published, toy
 from lyra.published import LoadOptions, PublishedPipeline, Ranks, sampling_of
@@ -88,7 +89,14 @@ def test_holding_the_networks_otherwise_changes_nothing(
 
 
 def test_8_bit_weights_round_the_clips(toy_model: Path, photo: Path, result: Result) -> None:
-    again = opened(toy_model, eight_bits=True).run(photo, OPTIONS)
+    pipeline = opened(toy_model, eight_bits=True)
+    again = pipeline.run(photo, OPTIONS)
+    afterwards = load_network(toy_model / "teacher", PublishedTeacher, "cpu", torch.float32)
+    store_in_8_bits(afterwards, torch.float32)
+    expected = afterwards.state_dict()
+    for name, tensor in pipeline.teacher.state_dict().items():
+        assert tensor.dtype == expected[name].dtype and torch.equal(tensor.float(), expected[name].float()), name
+    assert sum(tensor.dtype == torch.float8_e4m3fn for tensor in expected.values()) > 10
     change = (again.latents.z - result.latents.z).abs().mean() / result.latents.z.std()
     assert 1e-4 < change < 0.5
 

@@ -340,11 +340,14 @@ class PublishedPipeline(Pipeline):
         choice, dtype = self.plan.choice, self.tokenizer.vae.dtype
         streamed = choice.teacher == "streamed"
         place = torch.device("cpu") if streamed else self.device
-        teacher = load_network(self.folder / "teacher", PublishedTeacher, place, dtype)
+
+        def prepare(network: PublishedTeacher) -> None:
+            if choice.eight_bits:
+                store_in_8_bits(network, dtype)
+
+        teacher = load_network(self.folder / "teacher", PublishedTeacher, place, dtype, prepare)
         if choice.lean:
             make_lean(teacher.backbone)
-        if choice.eight_bits:
-            store_in_8_bits(teacher, dtype)
         if streamed:
             stream_blocks(teacher, self.device)
         return teacher

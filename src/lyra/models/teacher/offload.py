@@ -28,6 +28,8 @@ def stream_blocks(teacher: Teacher, device: torch.device) -> None:
     from diffusers.hooks import apply_group_offloading
 
     cuda = device.type == "cuda"
+    for parameter in teacher.backbone.parameters() if cuda else ():
+        parameter.data = parameter.data.pin_memory()  # one by one: the library would hold all of them twice
     apply_group_offloading(
         teacher.backbone,
         onload_device=device,
