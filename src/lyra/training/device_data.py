@@ -45,7 +45,7 @@ class PhotoTiles:
     """
 
     def __init__(self, textures: TextureSet, device: torch.device) -> None:
-        chosen = [i for i, category in enumerate(textures.categories) if category == "photo"]
+        chosen = [i for i, category in enumerate(textures.categories) if category in ("photo", "view")]
         self.tiles = torch.from_numpy(textures.tiles[chosen or slice(None)]).to(device)
 
     def __len__(self) -> int:
