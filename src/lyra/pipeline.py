@@ -6,7 +6,7 @@ import platform
 import resource
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -28,7 +28,7 @@ from lyra.models.depth import DepthNet
 from lyra.models.teacher import Teacher
 from lyra.models.tokenizer import Tokenizer
 from lyra.raster import render
-from lyra.stages import PerceiveConfig, RecolorConfig, decode, imagine, perceive, plan, recolor, warp
+from lyra.stages import PerceiveConfig, RecolorConfig, cover, decode, imagine, perceive, plan, recolor, warp
 from lyra.structures import (
     Conditioning,
     Frames,
@@ -265,6 +265,8 @@ class Pipeline:
             frames = self.imagine_frames(latents)
         with clock.stage("decode"):
             scene = decode(views, latents, conditionings, frames, self.decoder, self.tokenizer, self.depth_net)
+        with clock.stage("cover"):
+            scene = cover(scene, views, conditionings, frames, self.depth_net)
         with clock.stage("recolor"):
             scene = recolor(scene, views, RecolorConfig(options.recolor))
         with clock.stage("render"):
@@ -287,10 +289,23 @@ def generate(photo: Path | str, options: GenerateOptions | None = None, **choice
     return Pipeline.load(options.device).run(Path(photo), options)
 
 
-def write_result(result: Result, out: Path, overwrite: bool = False, progress: Progress | None = None) -> None:
+def write_result(
+    result: Result,
+    out: Path,
+    overwrite: bool = False,
+    progress: Progress | None = None,
+    extra: Callable[[Path, Scene, Sequence[Trajectory]], None] | None = None,
+) -> None:
     """Write the scene folder: ``scene.ply``, ``preview.mp4``, ``contact_sheet.png``, ``cameras.json``, ``run.json``.
 
     The folder appears complete or not at all.
+
+    Args:
+        result: what to write.
+        out: the folder.
+        overwrite: replace a scene that is already there.
+        progress: is told how long it took.
+        extra: writes more into the folder; it gets the folder, the scene and the trajectories.
 
     Raises:
         InputError: ``out`` exists and may not be replaced.
@@ -317,6 +332,8 @@ def write_result(result: Result, out: Path, overwrite: bool = False, progress: P
             record = json.loads(cameras_file.read_text())
             record["trajectories"] = {c.trajectory.name: _path_record(c.trajectory) for c in result.conditionings}
             cameras_file.write_text(json.dumps(record))
+            if extra is not None:
+                extra(folder.path, scene, [c.trajectory.to("cpu") for c in result.conditionings])
         write_run(folder.path, _run_record(result, clock.done))
 
 

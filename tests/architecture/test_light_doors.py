@@ -9,7 +9,7 @@ SHOW_HELP = """
 import contextlib, io, sys
 import lyra
 from lyra.cli import main
-for command in ("", "generate", "render", "models", "models list", "models show", "evaluate", "evaluate worlds",
+for command in ("", "generate", "render", "view", "models", "models list", "models show", "evaluate", "evaluate worlds",
                 "evaluate photos", "train", "worlds", "doctor"):
     words = [*command.split(), "--help"]
     with contextlib.redirect_stdout(io.StringIO()) as text:

@@ -13,7 +13,9 @@ from lyra.models.decoder import Anchor, DecoderConfig
 from lyra.models.depth import DepthConfig, DepthNet
 from lyra.models.teacher import Teacher, TeacherConfig
 from lyra.models.tokenizer import NanoTokenizer, NanoTokenizerConfig
+from lyra.training import recipes
 from lyra.training.options import TaskName, TrainOptions
+from lyra.training.recipes import DecoderRecipe
 from lyra.training.tasks import decoder, depth, teacher, tokenizer
 from lyra.worlds import Clip, Split, TextureSet, TextureStore, WorldBatch, film, load_textures
 
@@ -29,6 +31,14 @@ DECODER = DecoderConfig(
     anchors=(Anchor(0, 1, "first"), Anchor(16, 2, "all")), feature_channels=8, hidden_channels=16,
     opacity_start=0.3,  # it must learn to be solid
 )  # fmt: skip
+
+
+def tiny_decoder_recipe(name: str, from_stage: str | None = None) -> DecoderRecipe:
+    """The recipe ``name`` with two views, three targets, stages of equal length and the tiny decoder."""
+    recipe = recipes.decoder_recipe(name, from_stage)
+    small = {"targets": 3, "frames": 17, "steps": 1}
+    stages = [replace(stage, views=(1, min(2, stage.views[1])), **small) for stage in recipe.stages]
+    return replace(recipe, network=lambda: DECODER, stages=tuple(stages))
 
 
 def film_in_jumps(batch: WorldBatch, store: TextureStore, c2w: Tensor, height: int, width: int) -> Clip:
@@ -75,15 +85,13 @@ def tiny(
     monkeypatch.setattr(tokenizer, "NanoTokenizerConfig", lambda: TOKENIZER)
     monkeypatch.setattr(depth, "DepthConfig", lambda: DEPTH)
     monkeypatch.setattr(teacher, "TeacherConfig", lambda: TEACHER)
-    monkeypatch.setattr(decoder, "nano", lambda: DECODER)
+    monkeypatch.setattr(decoder, "decoder_recipe", tiny_decoder_recipe)
     for module in (tokenizer, teacher):
         monkeypatch.setattr(module, "WORLDS_PER_REFRESH", 1)
         monkeypatch.setattr(module, "VIEWS_PER_WORLD", 1)
         monkeypatch.setattr(module, "film", film_in_jumps)
     monkeypatch.setattr(teacher, "PHOTO_CLIPS", 1)
     monkeypatch.setattr(decoder, "SCENES_PER_REFRESH", 2)
-    monkeypatch.setattr(decoder, "VIEWS", 2)
-    monkeypatch.setattr(decoder, "TARGETS", 3)
 
     def options(task: TaskName, **choices: object) -> TrainOptions:
         sizes = {"batch": 2, "pool": 2, "height": 32, "width": 64, "device": "cpu", "models": tiny_models}

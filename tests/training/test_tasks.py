@@ -134,21 +134,27 @@ def test_a_start_of_another_kind_is_refused(name, tiny, tmp_path):
         make_task(tiny(name, steps=1, init=str(tmp_path / "own")), CPU)
 
 
+def _field(flag: str) -> str:
+    return flag.removeprefix("--").replace("-", "_")
+
+
 def test_the_command_passes_every_choice_on(tmp_path, monkeypatch):
     asked = []
     (tmp_path / "encoder.safetensors").touch()
-    monkeypatch.setattr(training, "train", lambda *given: asked.extend(given))
+    monkeypatch.setattr(training, "train", lambda *given: asked.extend(given) or Path("packed"))
     words = {
         "--out": tmp_path, "--seconds": 7.5, "--steps": 3, "--seed": 4, "--textures": tmp_path / "pack",
         "--device": "cpu", "--batch": 2, "--pool": 5, "--height": 64, "--width": 96, "--workers": 2,
         "--init": "depth/nano", "--models": tmp_path / "models", "--encoder": tmp_path / "encoder.safetensors",
+        "--stop-after": 2.5, "--recipe": "nano", "--store": tmp_path / "store", "--rate": 0.25, "--accumulate": 3,
     }  # fmt: skip
     given = [str(word) for pair in words.items() for word in pair]
-    assert main(["train", "depth", *given, "--compile", "--resume"]) == 0
+    flags = ["--compile", "--resume", "--checkpoint-activations", "--shard"]
+    assert main(["train", "depth", *given, *flags]) == 0
     options, encoder = asked
     assert encoder == tmp_path / "encoder.safetensors"
-    expected = {word.removeprefix("--"): value for word, value in words.items() if word != "--encoder"}
-    expected |= {"task": "depth", "compile": True, "resume": True}
+    expected = {_field(word): value for word, value in words.items() if word != "--encoder"}
+    expected |= {"task": "depth", "from_stage": None, **{_field(flag): True for flag in flags}}
     left_out = {"score", "log_every", "image_every", "save_every"}
     assert {f.name for f in fields(TrainOptions)} - left_out == set(expected)
     assert {name: getattr(options, name) for name in expected} == expected
@@ -160,3 +166,20 @@ def test_the_command_trains_and_says_where_the_network_lies(tiny, tmp_path, caps
     printed = capsys.readouterr().out.splitlines()
     assert printed[-1].split() == ["network", str(tmp_path / "run" / "depth" / "nano.safetensors")]
     assert Path(printed[-1].split()[1]).is_file()
+
+
+@pytest.mark.parametrize(
+    ("name", "choice", "words"),
+    [
+        ("depth", {"store": Path("scenes")}, "--store holds scenes for the decoder"),
+        ("tokenizer", {"checkpoint_activations": True}, "--checkpoint-activations is not for the tokenizer"),
+        ("decoder", {"shard": True}, "--shard splits the teacher"),
+        ("teacher", {"shard": True}, "--shard needs several processes; start them with torchrun"),
+        ("teacher", {"from_stage": "late"}, "leave --from-stage out"),
+        ("decoder", {"recipe": "best"}, "no recipe 'best'"),
+    ],
+)
+def test_choices_that_a_task_does_not_have_are_refused_at_once(name, choice, words, tmp_path):
+    with pytest.raises(InputError, match=words):
+        train(TrainOptions(name, tmp_path / "run", steps=1, device="cpu", **choice))
+    assert not (tmp_path / "run").exists()

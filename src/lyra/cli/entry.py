@@ -19,16 +19,19 @@ from lyra.cli.generate import Generate
 from lyra.cli.models import ModelsList, ModelsShow
 from lyra.cli.render import Render
 from lyra.cli.train import Train
+from lyra.cli.view import View
 from lyra.cli.worlds import Worlds
 
 DESCRIPTION = """One photo becomes a 3D scene of Gaussian splats, on this computer, with the networks that ship inside.
   lyra generate photo.jpg -o out/photo
+  lyra view out/photo
   lyra render out/photo --path orbit -o orbit.mp4
   lyra doctor"""
 
 COMMANDS: dict[str, type | tuple[str, dict[str, type]]] = {
     "generate": Generate,
     "render": Render,
+    "view": View,
     "doctor": Doctor,
     "models": ("The networks that ship inside.", {"list": ModelsList, "show": ModelsShow}),
     "evaluate": ("Measure quality, time and memory.", {"worlds": EvaluateWorlds, "photos": EvaluatePhotos}),

@@ -12,7 +12,10 @@ from lyra.cli.progress import StageLines
 from lyra.cli.sizes import mebibytes, seconds
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from lyra.pipeline import GenerateOptions, Result
+    from lyra.structures import Scene, Trajectory
 
 
 @dataclass(frozen=True)
@@ -71,7 +74,7 @@ class Generate:
             pipeline = Pipeline.load(self.device)
             lines(StageReport("load", time.perf_counter() - before, detail=f"networks on {pipeline.device}"))
             result = pipeline.run(self.photo, options, lines)
-            write_result(result, self.out, self.overwrite, lines)
+            write_result(result, self.out, self.overwrite, lines, _write_page)
         self._report(result, time.perf_counter() - start)
         return 0
 
@@ -106,3 +109,9 @@ class Generate:
         print(f"Gaussians  {count:,}")
         print(f"time       {seconds(total)} in all")
         print(f"memory     {mebibytes(peak_memory_mib())} at the peak")
+
+
+def _write_page(folder: Path, scene: "Scene", trajectories: "Sequence[Trajectory]") -> None:
+    from lyra.viewer import PAGE_FILE, export_html
+
+    export_html(folder / PAGE_FILE, scene, trajectories)

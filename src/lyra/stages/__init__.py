@@ -1,5 +1,6 @@
 """The verbs of the road: value in, value out; networks are passed in, and only ``pipeline`` knows the order."""
 
+from lyra.stages.cover import CoverConfig, cover
 from lyra.stages.decode import decode, prepare_inputs
 from lyra.stages.imagine import imagine, teacher_inputs
 from lyra.stages.perceive import PerceiveConfig, perceive
@@ -8,8 +9,10 @@ from lyra.stages.recolor import RecolorConfig, recolor
 from lyra.stages.warp import warp, warp_clips
 
 __all__ = [
+    "CoverConfig",
     "PerceiveConfig",
     "RecolorConfig",
+    "cover",
     "decode",
     "imagine",
     "perceive",

@@ -16,12 +16,20 @@ class TrainOptions:
     Attributes:
         task: which network.
         out: folder of the run: checkpoints, logs, pictures, and at the end the packed model.
-        seconds: stop after so many seconds of training, resumed time included; ``None`` for no limit.
-        steps: stop after so many steps; ``None`` for no limit. One of the two limits is needed.
+        seconds: the run is over after so many seconds of training, resumed time included; ``None`` for no limit.
+        steps: the run is over after so many steps; ``None`` for no limit. One of the two limits is needed.
+        stop_after: this command ends after so many seconds of training, the run goes on with ``resume``.
+        recipe: name of a recipe of the task (``lyra.training.recipes``).
+        from_stage: begin the recipe at this stage; the limits then cover the stages that are left.
+        store: folder of stored scenes that the decoder learns from instead of scenes imagined on the way.
+        rate: learning rate instead of the recipe's.
+        accumulate: micro-batches per step and process.
+        checkpoint_activations: compute activations again in the backward pass instead of keeping them.
+        shard: split the network over the processes (FSDP2) instead of copying it.
         seed: of everything random.
         textures: folder of a texture pack; ``None`` looks in the usual places, then falls back to procedural ones.
         device: ``auto``, ``cpu``, ``cuda`` or ``cuda:N``.
-        batch: examples per step, ``None`` for the recipe's number.
+        batch: examples per micro-batch and process, ``None`` for the recipe's number.
         pool: examples kept ready on the device, ``None`` for the recipe's number.
         height, width: size of the pictures, multiples of 32.
         workers: processes that make worlds; 0 makes them in the training process.
@@ -37,6 +45,14 @@ class TrainOptions:
     out: Path
     seconds: float | None = None
     steps: int | None = None
+    stop_after: float | None = None
+    recipe: str = "nano"
+    from_stage: str | None = None
+    store: Path | None = None
+    rate: float | None = None
+    accumulate: int = 1
+    checkpoint_activations: bool = False
+    shard: bool = False
     seed: int = 0
     textures: Path | None = None
     device: str = "auto"
@@ -57,10 +73,11 @@ class TrainOptions:
     def __post_init__(self) -> None:
         if self.seconds is None and self.steps is None:
             raise InputError("training needs a limit: give --seconds or --steps")
-        for name in ("seconds", "steps", "batch", "pool"):
+        for name in ("seconds", "steps", "stop_after", "rate", "accumulate", "batch", "pool"):
             value = getattr(self, name)
             if value is not None and not value > 0:
-                raise InputError(f"{name} {value:g} is not positive; give --{name} a number above 0 or leave it out")
+                flag = name.replace("_", "-")
+                raise InputError(f"{name} {value:g} is not positive; give --{flag} a number above 0 or leave it out")
         if self.workers < 0:
             raise InputError(f"workers {self.workers} is negative; 0 makes the worlds in the training process")
         if min(self.height, self.width) < 32 or self.height % 32 or self.width % 32:

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from lyra.diffusion import karras_sigmas, precondition, sample
-from lyra.hub import load_model, save_model
+from lyra.hub import save_model
 from lyra.metrics import psnr
 from lyra.models.depth import DepthNet
 from lyra.models.teacher import Teacher, TeacherConfig, TeacherInputs
@@ -17,8 +17,13 @@ from lyra.stages.warp import fill_holes, warp_clips
 from lyra.training.channel_importance import channel_importance
 from lyra.training.credits import CREDITS, LICENCE
 from lyra.training.device_data import PathBank, PhotoTiles
-from lyra.training.networks import load_part
+from lyra.training.networks import load_part, load_start
 from lyra.training.options import TrainOptions
+from lyra.training.pool import ExamplePool, RefreshPlan
+from lyra.training.processes import rank_and_size
+from lyra.training.recipes import find_recipe
+from lyra.training.seeds import REFRESH, own_randomness
+from lyra.training.task import Task
 from lyra.training.world_feed import WorldFeed
 from lyra.worlds import Split, TextureStore, film, load_textures
 
@@ -29,21 +34,17 @@ PHOTO_CLIPS = 2
 HOLE_WEIGHT = 5.0
 
 
-class TeacherTask:
+class TeacherTask(Task):
     """EDM loss on clips whose cache is built from predicted depth half of the time.
 
     A fifth of the examples are photographs that move as flat pictures under the visibility masks of worlds, so that
     holes are also filled with what photographs look like.
     """
 
-    learning_rate = 1e-3
-    weight_decay = 0.01
-    ema_decay = 0.9985
-    slow_prefixes: tuple[str, ...] = ()
-
-    def __init__(self, options: TrainOptions, device: torch.device) -> None:
+    def __init__(self, options: TrainOptions, device: torch.device, step: int = 0) -> None:
         self.options, self.device = options, device
-        self.batch = options.batch or 32
+        recipe = find_recipe("teacher", options.recipe, options.from_stage)
+        self.follow(recipe, options)
         self.tokenizer: Tokenizer = load_part("tokenizer/nano", Tokenizer, options, device)
         self.depth_net = load_part("depth/nano", DepthNet, options, device)
         self.importance = channel_importance(self.tokenizer, device)[:, None, None, None]
@@ -51,27 +52,29 @@ class TeacherTask:
         self.store = textures.to(device)
         self.photos = PhotoTiles(textures, device)
         self.feed = WorldFeed(
-            textures, "train", WORLDS_PER_REFRESH, 900_000_011 + options.seed, device, options.workers
+            textures, "train", WORLDS_PER_REFRESH, 900_000_011 + options.seed, device, options.workers, shared=True
         )
         self.paths = PathBank(FRAMES, device, options.seed)
         if options.init:
-            model = load_model(options.init, device=device, kind=Teacher)
+            model = load_start(options.init, Teacher)
         else:
             model = Teacher(TeacherConfig())
             model.start_as_identity()
         self.network: nn.Module = model.to(device).train()
+        self.wrapped: nn.Module = self.network
         self.model = model
-        self.pool: TeacherPool | None = None
-        size = options.pool or 4096
-        start = min(size, 192 if device.type == "cuda" else size)
-        while self.pool is None or self.pool.filled < start:
-            self._refresh(size)
+        if options.checkpoint_activations:
+            self.model.backbone.enable_gradient_checkpointing()
+        self.pool = ExamplePool(options.pool or recipe.pool, WORLDS_PER_REFRESH * VIEWS_PER_WORLD + PHOTO_CLIPS)
+        start = min(self.pool.size, 192 if device.type == "cuda" else self.pool.size)
+        self.plan = RefreshPlan(self.pool.refreshes_for(start, self.pool.per_refresh), every=2)
+        self._catch_up(self.plan.before(step))
         if options.compile:
             self.model.backbone.compile()
 
     def use(self, network: nn.Module) -> None:
         """Train through the wrapped network."""
-        self.network = network
+        self.wrapped = network
 
     @torch.no_grad()
     def _film(self, feed: WorldFeed, store: TextureStore, views: int, predicted: Tensor) -> tuple[Tensor, ...]:
@@ -86,8 +89,21 @@ class TeacherTask:
         warped, _, mask = warp_clips(source[repeat], depth[repeat], clip.K[repeat], paths.flatten(0, 1))
         return clip.rgb.flatten(0, 1), warped, mask
 
+    def _catch_up(self, until: int) -> None:
+        for number in self.pool.missing(until, self.plan.first):
+            self._refresh(number)
+
     @torch.no_grad()
-    def _refresh(self, size: int) -> None:
+    def _refresh(self, number: int) -> None:
+        self.feed.seek(number)
+        with own_randomness(self.device, REFRESH, self.options.seed, number, rank_and_size()[0]):
+            clean, inputs = self._examples()
+        # what training rounds to bfloat16 in its first layer need not be kept in more
+        dtype = torch.bfloat16 if self.device.type == "cuda" else torch.float32
+        self.pool.put(number, [part.to(dtype) for part in (clean, inputs.source, inputs.warped, inputs.mask)])
+
+    def _examples(self) -> tuple[Tensor, TeacherInputs]:
+        """New clips as normalised latents, and what the teacher is told of them."""
         predicted = torch.rand(WORLDS_PER_REFRESH, device=self.device) < 0.5
         clips, warped, mask = self._film(self.feed, self.store, VIEWS_PER_WORLD, predicted)
         moving = self.photos.clips(PHOTO_CLIPS, FRAMES, self.options.height, self.options.width, motion=0.12)
@@ -96,24 +112,21 @@ class TeacherTask:
         clips, warped, mask = (torch.cat(p) for p in ((clips, moving), (warped, holed), (mask, borrowed)))
         with torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self.device.type == "cuda"):
             clean = self.tokenizer.normalize(self.tokenizer.encode(clips.transpose(1, 2)))
-            inputs = teacher_inputs(self.tokenizer, clips[:, 0], warped, mask)
-        if self.pool is None:
-            self.pool = TeacherPool(size, clean, inputs)
-        self.pool.put(clean, inputs)
+            return clean, teacher_inputs(self.tokenizer, clips[:, 0], warped, mask)
 
     def loss(self, step: int, progress: float) -> tuple[Tensor, dict[str, float | Tensor]]:
         """Weighted EDM loss of one batch from the pool; every second step some new clips replace old ones."""
-        assert self.pool is not None
-        if step % 2 == 0:
-            with torch.autocast(self.device.type, enabled=False):
-                self._refresh(self.pool.size)
-        clean, inputs = self.pool.draw(self.batch)
+        with torch.autocast(self.device.type, enabled=False):
+            self._catch_up(self.plan.until(step))
+        slots = self.pool.draw(self.batch)
+        clean, *told = (part[slots].float() for part in self.pool.store)
+        inputs = TeacherInputs(*told)
         config = self.model.config
         sigma = torch.exp(torch.randn(self.batch, device=self.device) * 1.7 + 0.4).clamp(0.005, config.sigma_max)
         high = torch.rand(self.batch, device=self.device) < 0.2
         sigma = torch.where(high, config.sigma_max * (0.3 + 0.7 * torch.rand_like(sigma)), sigma)
         noisy = clean + sigma[:, None, None, None, None] * torch.randn_like(clean)
-        estimate = self.network(noisy, sigma, inputs)
+        estimate = self.wrapped(noisy, sigma, inputs)
         scale = precondition(sigma, config.sigma_data).out[:, None, None, None, None]
         hole = 0.5 - inputs.mask[:, 0].mean(dim=1, keepdim=True) / 2
         weight = self.importance * (1 + HOLE_WEIGHT * hole[:, :, 1:])
@@ -145,11 +158,11 @@ class TeacherTask:
         return clips, warped, torch.cat(imagined).transpose(1, 2).clamp(0, 1), mask
 
     def pictures(self) -> Tensor | None:
-        """Last frames: truth, warped cache, imagined."""
+        """Last frames: warped cache, truth, imagined."""
         clips, warped, imagined, _ = self._validate(
             "val", 6 if self.device.type == "cuda" else 2, self.model.config.steps
         )
-        return torch.cat([clips[:, -1], warped[:, -1], imagined[:, -1]])
+        return torch.cat([warped[:, -1], clips[:, -1], imagined[:, -1]])
 
     def scores(self) -> dict[str, float]:
         """PSNR of warp and teacher against true novel views, whole frames and holes, for several step counts.
@@ -172,30 +185,6 @@ class TeacherTask:
     def pack(self, folder: Path, recipe: dict[str, Any], scores: dict[str, float]) -> Path:
         """Store the teacher in int8."""
         return save_model(
-            self.model, "teacher/nano", self.model.config, storage="int8", recipe=recipe,
+            self.network, "teacher/nano", self.model.config, storage="int8", recipe=recipe,
             seed=self.options.seed, scores=scores, licence=LICENCE, credits=CREDITS, weights_dir=folder,
         )  # fmt: skip
-
-
-class TeacherPool:
-    """Encoded examples kept on the device in half precision, overwritten in a circle."""
-
-    def __init__(self, size: int, clean: Tensor, inputs: TeacherInputs) -> None:
-        self.size, self.filled, self.next = size, 0, 0
-        dtype = torch.bfloat16 if clean.device.type == "cuda" else torch.float32
-        parts = (clean, inputs.source, inputs.warped, inputs.mask)
-        self.store = [torch.empty(size, *p.shape[1:], dtype=dtype, device=p.device) for p in parts]
-
-    def put(self, clean: Tensor, inputs: TeacherInputs) -> None:
-        """Add a batch of examples, over the oldest when full."""
-        index = (torch.arange(len(clean), device=clean.device) + self.next) % self.size
-        for store, part in zip(self.store, (clean, inputs.source, inputs.warped, inputs.mask), strict=True):
-            store[index] = part.to(store.dtype)
-        self.next = (self.next + len(clean)) % self.size
-        self.filled = min(self.size, self.filled + len(clean))
-
-    def draw(self, count: int) -> tuple[Tensor, TeacherInputs]:
-        """``count`` random examples in float32."""
-        index = torch.randint(self.filled, (count,), device=self.store[0].device)
-        clean, source, warped, mask = (store[index].float() for store in self.store)
-        return clean, TeacherInputs(source, warped, mask)
