@@ -53,7 +53,8 @@ _FALLBACKS: dict[str, tuple[str, ...]] = {
     "paper": ("wood", "fabric", "wall"),
     "other": ("fabric", "wood"),
     "single": ("wood",),
-    "photo": ("fabric", "wall"),
+    "photo": ("view", "fabric", "wall"),
+    "view": ("photo", "fabric"),
 }
 
 
@@ -212,6 +213,11 @@ class Builder:
     def picture(self) -> Material:
         """A photograph shown once."""
         return Material(tile=self.random.choice(self.tiles("photo")), word="painted", metres=1.0, mirror=True)
+
+    def view(self) -> Material:
+        """A photograph of a place, as bright as daylight seen from inside."""
+        tile = self.random.choice(self.tiles("view", "photo"))
+        return Material(tile=tile, word="painted", metres=1.0, mirror=True, glow=self.uniform(0.8, 1.8))
 
     def paint(self) -> Material:
         """A plain painted wall in a room colour."""

@@ -6,9 +6,15 @@ import random
 import numpy as np
 
 from lyra.worlds.layout.builder import Builder
+from lyra.worlds.layout.cities import city
 from lyra.worlds.layout.clearance import clear_the_way
+from lyra.worlds.layout.closeups import closeup
+from lyra.worlds.layout.forests import forest
+from lyra.worlds.layout.lakes import lake
 from lyra.worlds.layout.landscapes import landscape
 from lyra.worlds.layout.lighting import choose_light
+from lyra.worlds.layout.mountains import mountain
+from lyra.worlds.layout.parks import park
 from lyra.worlds.layout.rooms import room
 from lyra.worlds.layout.stage import Stage
 from lyra.worlds.layout.streets import courtyard, street
@@ -16,9 +22,13 @@ from lyra.worlds.layout.tabletops import tabletop
 from lyra.worlds.textures import SPLITS, Catalogue, Split, TextureSet
 from lyra.worlds.world import World
 
-_LAYOUTS = {"room": room, "street": street, "courtyard": courtyard, "landscape": landscape, "tabletop": tabletop}
+_LAYOUTS = {
+    "room": (room, 0.19), "street": (street, 0.1), "courtyard": (courtyard, 0.05), "landscape": (landscape, 0.08),
+    "tabletop": (tabletop, 0.08), "closeup": (closeup, 0.16), "lake": (lake, 0.07), "forest": (forest, 0.08),
+    "mountain": (mountain, 0.06), "park": (park, 0.07), "city": (city, 0.06),
+}  # fmt: skip
 KINDS: tuple[str, ...] = tuple(_LAYOUTS)
-_WEIGHTS = (0.28, 0.18, 0.14, 0.2, 0.2)
+_WEIGHTS = tuple(weight for _, weight in _LAYOUTS.values())
 
 
 def sample_world(seed: int, split: Split, textures: TextureSet | Catalogue, kind: str | None = None) -> World:
@@ -41,7 +51,7 @@ def sample_world(seed: int, split: Split, textures: TextureSet | Catalogue, kind
     generator = random.Random(f"{split}/{seed}")
     drawn = generator.choices(KINDS, _WEIGHTS)[0]
     build = Builder(generator, catalogue)
-    stage = _LAYOUTS[kind or drawn](build)
+    stage = _LAYOUTS[kind or drawn][0](build)
     fov = math.radians(build.uniform(*stage.fov))
     light, time_of_day = choose_light(build, stage)
     moving = _add_mover(build, stage)

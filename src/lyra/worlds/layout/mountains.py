@@ -1,0 +1,106 @@
+"""High country: slopes with stones, cliffs and snow behind them."""
+
+import math
+
+from lyra.worlds.layout.builder import Builder, Material
+from lyra.worlds.layout.figures import person, quadruped
+from lyra.worlds.layout.forests import boulder
+from lyra.worlds.layout.plants import bark_material, conifer, grass_tuft, leaf_material
+from lyra.worlds.layout.stage import Stage
+
+
+def mountain(build: Builder) -> Stage:
+    """A meadow or scree that rises to one side, and peaks of broken rock."""
+    side = build.random.choice((-1, 1))
+    ground = build.meadow(build.random.choice(("grass", "ground", "rock", "grass")), metres=4.0)
+    rock = build.material("cliff", "rock", metres=7.0, lightness=(0.08, 0.35), macro=0.7)
+    near_rock = Material(rock.tile, rock.word, 1.3, rock.mirror, rock.tint, 0.6)
+    build.floor(0, 200, 900, 400, ground)
+    _slopes(build, ground, side)
+    _peaks(build, rock, side)
+    if build.chance(0.55):
+        build.words.append("a path")
+        earth = build.material("ground", "sand", "rock", metres=2.0, lightness=(0.12, 0.4), macro=0.6)
+        x, turn = build.uniform(-1.5, 1.5), build.uniform(-0.2, 0.2)
+        for part in range(3):
+            length = 5.0 * (part + 1)
+            z = (2.0, 11.0, 27.0)[part]
+            build.box((x, 0.012, z), (0.55, 0.014, length), earth, turn, ball=0.0)
+            x += math.sin(turn) * length
+            turn += build.uniform(-0.25, 0.25)
+            x += math.sin(turn) * length
+    for _ in range(build.random.randrange(6, 13)):
+        z = build.uniform(2.5, 14)
+        boulder(build, build.uniform(-0.7, 0.7) * z, z, build.uniform(0.05, 0.16) * math.sqrt(z), near_rock)
+    tufts = leaf_material(build, 0.6)
+    for _ in range(build.random.randrange(3, 8)):
+        z = build.uniform(2, 6)
+        grass_tuft(build, build.uniform(-0.6, 0.6) * z, z, build.uniform(0.12, 0.3), tufts)
+    needles, bark = leaf_material(build, 1.6), bark_material(build)
+    for _ in range(build.random.randrange(0, 6)):
+        z = build.uniform(9, 45)
+        conifer(build, build.random.choice((-1, 1)) * build.uniform(0.15, 0.7) * z, z, build.uniform(3, 8), needles, bark)
+    if build.chance(0.3):
+        person(build, build.uniform(-1.5, 1.5), build.uniform(4, 10), build.uniform(-math.pi, math.pi))
+    elif build.chance(0.35):
+        for _ in range(build.random.randrange(1, 4)):
+            z = build.uniform(5, 14)
+            quadruped(
+                build, build.uniform(-0.4, 0.4) * z, z, build.uniform(-3, 3), build.uniform(0.6, 1.3), "grazing animals"
+            )
+    return Stage(
+        kind="mountain",
+        place="a mountain slope",
+        eye=(0.0, build.uniform(1.3, 2.4), 0.0),
+        yaw=build.uniform(-0.2, 0.2),
+        pitch=build.uniform(-0.14, 0.08),
+        fov=(36.0, 78.0),
+        haze=build.random.choice((0.0008, 0.002, 0.004)) * build.uniform(0.6, 1.3),
+        mover=(0.0, 0.4, 8.0),
+        mover_reach=2.0,
+        mover_size=0.3,
+        sun_turn=(-1.9, -1.2, 1.2, 1.9, 2.6, -2.6),
+    )
+
+
+def _slopes(build: Builder, ground: Material, side: int) -> None:
+    """Ground that rises on one side, and rolls on."""
+    half = (build.uniform(50, 110), build.uniform(10, 28), build.uniform(60, 120))
+    build.ball((side * (half[0] + build.uniform(3, 10)), -0.5, 60), half, ground, from_above=True, occluder=0.0)
+    for _ in range(4):
+        z = build.uniform(14, 60)
+        rise = build.uniform(0.03, 0.12) * z
+        half = (build.uniform(0.3, 0.8) * z, rise, build.uniform(0.2, 0.4) * z)
+        x = build.uniform(-0.8, 0.8) * z
+        build.ball((x, -0.15 * rise, z + half[2]), half, ground, from_above=True, occluder=0.0)
+
+
+def _peaks(build: Builder, rock: Material, side: int) -> None:
+    """Massifs of tilted blocks and domes, some with snow, before a hazy ridge."""
+    snowy = build.chance(0.5)
+    snow = build.dyed((0.75, 0.78, 0.82), "snow", metres=6.0)
+    distance = build.uniform(70, 160)
+    for number in range(build.random.randrange(5, 9)):
+        x = build.uniform(-0.9, 0.9) * distance
+        z = distance * build.uniform(0.9, 1.4)
+        height = build.uniform(0.12, 0.36) * distance * (1.2 if x * side > 0 else 0.8)
+        width = height * build.uniform(0.8, 1.6)
+        shade = build.uniform(0.8, 1.2)
+        skin = rock.tinted((shade * rock.tint[0], shade * rock.tint[1], shade * rock.tint[2]))
+        build.blob((x, 0.1 * height, z), (1.3 * width, 0.7 * height, width), skin, build.uniform(0, 3))
+        for _ in range(3):
+            part = height * build.uniform(0.35, 0.6)
+            centre = (x + build.uniform(-0.7, 0.7) * width, build.uniform(0.25, 0.6) * height, z + build.uniform(-0.5, 0.3) * width)
+            build.block(
+                centre, (part * build.uniform(0.4, 0.8), part, part * build.uniform(0.4, 0.8)), skin,
+                build.uniform(0, 3), build.uniform(-0.5, 0.5), build.uniform(-0.45, 0.45),
+            )  # fmt: skip
+        if snowy and number % 2 == 0:
+            at = (x + build.uniform(-0.3, 0.3) * width, build.uniform(0.2, 0.5) * height, z - 0.55 * width)
+            build.blob(at, (0.6 * width, 0.16 * height, 0.35 * width), snow, build.uniform(0, 3), 0.5)
+    far = Material(rock.tile, rock.word, 26.0, True, rock.tint, 0.8)
+    rise = build.uniform(0.12, 0.3) * distance
+    build.upright(
+        (build.uniform(-40, 40), rise - 3, 2.4 * distance), 4 * distance, rise, math.pi, far, mask=build.mask("ridge"),
+        mask_repeat=(2.0, 1.0), lean=0.4,
+    )  # fmt: skip
