@@ -236,7 +236,7 @@ def _assemble(
         mean_rgb=_mean_linear(tiles),
         seamless=_is_seamless(tiles),
         sky_lights=lights,
-        outdoor_skies=tuple(number for number, inside in enumerate(indoor) if not inside),
+        outdoor_skies=tuple(n for n, inside in enumerate(indoor) if not inside and "city" not in names[n]),
         indoor_skies=tuple(number for number, inside in enumerate(indoor) if inside),
         mask_kinds={kind: tuple(masks.of(kind)) for kind in dict.fromkeys(masks.kinds)},
         by_category={
@@ -308,7 +308,7 @@ _VIEWS = (  # photographs of places that can stand far away: in windows, beyond 
 )  # fmt: skip
 _ODD = (  # neither a material nor a picture: layouts leave them out
     "roadtoground", "grass_forestfloor_big", "road_grass_wood", "lantern.jpg", "cake_", "swimming-pool-tiles",
-    "tropic_citytile_plants", "track_01", "road_rome", "canyon_boards",
+    "tropic_citytile_plants", "track_01", "road_rome", "canyon_boards", "city_asphalt_1", "racetrack_asphalt",
 )  # fmt: skip
 
 

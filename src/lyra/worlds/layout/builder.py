@@ -201,7 +201,7 @@ class Builder:
 
     def meadow(self, *categories: str, metres: float) -> Material:
         """Ground whose colour is pulled a little towards earthy tones."""
-        base = self.material(*categories, metres=metres, lightness=(0.1, 0.45), macro=0.8)
+        base = self.material(*categories, metres=metres, lightness=(0.1, 0.45), macro=0.5)
         own = [max(float(value), 0.02) for value in self.catalogue.mean_rgb[base.tile]]
         if own[1] < 1.15 * own[0]:
             return base

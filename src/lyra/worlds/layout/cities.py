@@ -18,7 +18,7 @@ def city(build: Builder) -> Stage:
 def _overlook(build: Builder) -> Stage:
     """Blocks, roads and trees from a height."""
     eye = build.uniform(9, 28)
-    ground = build.material("road", "ground", "grass", metres=7.0, lightness=(0.08, 0.3), macro=0.6)
+    ground = build.material("road", "ground", "paving", "grass", metres=7.0, lightness=(0.08, 0.3), macro=0.6)
     build.floor(0, 300, 900, 500, ground)
     asphalt = build.dyed((0.1, 0.1, 0.105), "road", metres=5.0)
     kerb = build.material("paving", "stone", metres=3.0, lightness=(0.2, 0.4))
@@ -26,26 +26,26 @@ def _overlook(build: Builder) -> Stage:
     build.box((0, 0.05, 150), (9.5, 0.05, 190), kerb, turn, ball=0.0)
     for side in (-1, 1):
         build.box((side * 4.6, 0.09, 150), (3.8, 0.05, 190), asphalt, turn, ball=0.0)
-    for _ in range(build.random.randrange(7, 11)):
-        z = build.uniform(1.7, 11) * eye
-        x = build.random.choice((-1, 1)) * (13 + build.uniform(0.1, 0.9) * z) + math.sin(turn) * (z - 150)
-        if abs(x - math.sin(turn) * (z - 150)) > 13:
-            tall = build.chance(0.6)
-            block_of_flats(
-                build, x, z, build.uniform(6, 13), build.uniform(18, 60) if tall else build.uniform(6, 12),
-                build.uniform(-0.2, 0.2) + turn,
-            )  # fmt: skip
+    row = {-1: 1.1 * eye, 1: 1.4 * eye}
+    for number in range(build.random.randrange(8, 12)):
+        side = 1 if number % 2 else -1
+        half = build.uniform(6, 12)
+        row[side] += half
+        x = side * (12 + half + build.uniform(0, 0.4) * row[side]) + math.sin(turn) * (row[side] - 150)
+        tall = build.uniform(1.0, 2.4) * eye if build.chance(0.5) else build.uniform(5, 12)
+        block_of_flats(build, x, row[side], half, tall, build.uniform(-0.1, 0.1) + turn)
+        row[side] += half * build.uniform(1.2, 2.6)
     leaves = leaf_material(build, 2.0)
-    for _ in range(build.random.randrange(9, 15)):
-        z = build.uniform(1.2, 5) * eye
+    for _ in range(build.random.randrange(8, 13)):
+        z = build.uniform(1.1, 4) * eye
         x = build.random.choice((-1, 1)) * build.uniform(11, 14 + 0.5 * z) + math.sin(turn) * (z - 150)
         build.new_object("trees")
         size = build.uniform(1.6, 3.2)
         build.leaves((x, 1.1 * size, z), (size, 1.1 * size, size), leaves, build.mask("leaves"), 2.0, build.uniform(0, 3))
         build.ball((x, 1.0 * size, z), (0.75 * size,) * 3, leaves.tinted(_dimmed(leaves)), occluder=1.0)
         build.end_object()
-    for _ in range(build.random.randrange(3, 7)):
-        z = build.uniform(1.3, 5) * eye
+    for _ in range(build.random.randrange(2, 4)):
+        z = build.uniform(1.2, 4) * eye
         lane = build.random.choice((-6.2, -3.2, 3.2, 6.2))
         furniture.car(build, lane + math.sin(turn) * (z - 150), z, turn)
     far = build.material("cliff", "grass", metres=26.0, lightness=(0.1, 0.3), macro=0.8)

@@ -71,7 +71,7 @@ def _swells(build: Builder, ground: Material) -> None:
 def _trunks(build: Builder, bark: Material, free: float) -> None:
     """Rows of trunks, thinner and denser with distance, none where the view is open."""
     young = build.chance(0.35)
-    for number in range(build.random.randrange(22, 34)):
+    for number in range(build.random.randrange(18, 28)):
         z = 2.6 * (1.105**number) * build.uniform(0.9, 1.1)
         x = build.random.choice((-1, 1)) * build.uniform(0.09, 0.75) * (z + 1.5) + free * z
         girth = build.uniform(0.05, 0.12) if young else build.uniform(0.09, 0.3)
@@ -96,8 +96,8 @@ def _trunks(build: Builder, bark: Material, free: float) -> None:
 
 
 def _undergrowth(build: Builder, leaves: Material) -> None:
-    for _ in range(build.random.randrange(3, 7)):
-        z = build.uniform(4, 18)
+    for _ in range(build.random.randrange(3, 6)):
+        z = build.uniform(5, 18)
         x = build.random.choice((-1, 1)) * build.uniform(0.2, 0.8) * z
         bush(build, x, z, build.uniform(0.3, 0.9), leaves if build.chance(0.6) else leaf_material(build, 1.2))
     fern = leaf_material(build, 0.7)

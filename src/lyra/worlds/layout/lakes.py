@@ -26,7 +26,7 @@ def lake(build: Builder) -> Stage:
     open_sea = build.chance(0.2)
     if not open_sea:
         _far_shore(build, far, hue, eye)
-    _on_the_water(build, shore, far)
+    _on_the_water(build, shore)
     return Stage(
         kind="lake",
         place="a lake" if not open_sea else "a lake without a far shore",
@@ -90,7 +90,10 @@ def _far_shore(build: Builder, far: float, hue: Colour, eye: float) -> None:
     leaves = leaf_material(build, 5.0)
     repeat = build.random.choice((4.0, 7.0, 10.0))
     mask = build.mask("treeline")
-    build.upright((0, height, far + 1), 3.2 * far, height, math.pi, leaves, mask=mask, mask_repeat=(repeat, 1.0), puffy=True)
+    scale = max(far / 70, 0.8)
+    build.upright(
+        (0, height, far + 12 * scale), 3.2 * far, height, math.pi, leaves, mask=mask, mask_repeat=(repeat, 1.0), puffy=True
+    )
     _mirror(build, far, 1.4 * height, eye, 3.2 * far, leaves, hue, mask, repeat)
     ridge = build.material("cliff", "grass", "forest", metres=22.0, lightness=(0.08, 0.3), macro=0.8)
     for layer in range(build.random.randrange(1, 4)):
@@ -104,7 +107,7 @@ def _far_shore(build: Builder, far: float, hue: Colour, eye: float) -> None:
             _mirror(build, far, rise, eye, 2.6 * far, ridge, hue, build.mask("ridge"), 2.0)
     choice = build.random.random()
     if choice < 0.35:
-        village(build, (-0.5 * far, 0.5 * far), far + 4, max(far / 70, 0.8), build.random.randrange(3, 7))
+        village(build, (-0.5 * far, 0.5 * far), far + 4 * scale, scale, build.random.randrange(3, 7))
     elif choice < 0.6:
         tower(build, build.uniform(-0.3, 0.3) * far, far + 5, max(0.16 * far, 9))
     for _ in range(build.random.randrange(0, 4)):
@@ -123,12 +126,8 @@ def _mirror(
     build.sheet((0, 0.012, (near + far) / 2), half_x, (far - near) / 2, image, mask, (repeat, 1.0))
 
 
-def _on_the_water(build: Builder, shore: float, far: float) -> None:
-    """Streaks of ripples, boats and birds."""
-    calm = build.dyed((0.3, 0.36, 0.4), "water", metres=6.0)
-    for _ in range(build.random.randrange(0, 4)):
-        z = shore + (far - shore) * build.uniform(0.1, 0.8) ** 2
-        build.sheet((build.uniform(-20, 20), 0.014, z), build.uniform(8, 40), 0.04 * z, calm, build.mask("leaves"), (3.0, 1.0))
+def _on_the_water(build: Builder, shore: float) -> None:
+    """Boats and birds."""
     for _ in range(build.random.choice((0, 0, 1, 2))):
         boat(build, build.uniform(-0.4, 0.4) * shore * 3, shore + build.uniform(3, 16), build.uniform(0, math.pi))
     for _ in range(build.random.choice((0, 0, 0, 3))):
@@ -146,8 +145,8 @@ def boat(build: Builder, x: float, z: float, yaw: float) -> None:
     build.blob((x, 0.1, z), (0.32 * long, 0.34, long), paint, yaw, occluder=0.6)
     inside = build.dyed((0.12, 0.08, 0.05), "wood", metres=0.8)
     build.box((x, 0.32, z), (0.2 * long, 0.1, 0.55 * long), inside, yaw, ball=0.0)
-    if build.chance(0.5):
+    if build.chance(0.3):
         build.rod((x, 0.3, z), (x, 1.9 * long, z), 0.03, inside)
-        cloth = build.dyed((0.7, 0.69, 0.65), "fabric", "plaster", metres=2.0)
-        build.block((x, 1.05 * long, z), (0.45 * long, 0.75 * long, 0.01), cloth, yaw + 1.2, 0.0, 0.25)
+        cloth = build.dyed((0.66, 0.65, 0.6), metres=2.0)
+        build.block((x + 0.3 * long, 1.0 * long, z), (0.3 * long, 0.7 * long, 0.01), cloth, 0.4, 0.0, 0.2)
     build.end_object()

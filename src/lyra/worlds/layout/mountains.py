@@ -51,9 +51,9 @@ def mountain(build: Builder) -> Stage:
     return Stage(
         kind="mountain",
         place="a mountain slope",
-        eye=(0.0, build.uniform(1.3, 2.4), 0.0),
+        eye=(0.0, build.uniform(1.5, 4.0), 0.0),
         yaw=build.uniform(-0.2, 0.2),
-        pitch=build.uniform(-0.14, 0.08),
+        pitch=build.uniform(-0.06, 0.16),
         fov=(36.0, 78.0),
         haze=build.random.choice((0.0008, 0.002, 0.004)) * build.uniform(0.6, 1.3),
         mover=(0.0, 0.4, 8.0),
@@ -66,7 +66,7 @@ def mountain(build: Builder) -> Stage:
 def _slopes(build: Builder, ground: Material, side: int) -> None:
     """Ground that rises on one side, and rolls on."""
     half = (build.uniform(50, 110), build.uniform(10, 28), build.uniform(60, 120))
-    build.ball((side * (half[0] + build.uniform(3, 10)), -0.5, 60), half, ground, from_above=True, occluder=0.0)
+    build.ball((side * (half[0] + build.uniform(9, 18)), -0.5, 60), half, ground, from_above=True, occluder=0.0)
     for _ in range(4):
         z = build.uniform(14, 60)
         rise = build.uniform(0.03, 0.12) * z
@@ -76,28 +76,33 @@ def _slopes(build: Builder, ground: Material, side: int) -> None:
 
 
 def _peaks(build: Builder, rock: Material, side: int) -> None:
-    """Massifs of tilted blocks and domes, some with snow, before a hazy ridge."""
+    """Broken rock in layers: jagged flats that lean back, with blocks and scree before them, some of it under snow."""
     snowy = build.chance(0.5)
     snow = build.dyed((0.75, 0.78, 0.82), "snow", metres=6.0)
-    distance = build.uniform(70, 160)
-    for number in range(build.random.randrange(5, 9)):
-        x = build.uniform(-0.9, 0.9) * distance
-        z = distance * build.uniform(0.9, 1.4)
-        height = build.uniform(0.12, 0.36) * distance * (1.2 if x * side > 0 else 0.8)
-        width = height * build.uniform(0.8, 1.6)
-        shade = build.uniform(0.8, 1.2)
+    distance = build.uniform(60, 150)
+    for layer in range(build.random.randrange(3, 6)):
+        z = distance * (1 + 0.14 * layer)
+        height = distance * build.uniform(0.1, 0.2) * (1 + 0.35 * layer)
+        x = side * build.uniform(-0.1, 0.5) * distance
+        shade = build.uniform(0.75, 1.25)
         skin = rock.tinted((shade * rock.tint[0], shade * rock.tint[1], shade * rock.tint[2]))
-        build.blob((x, 0.1 * height, z), (1.3 * width, 0.7 * height, width), skin, build.uniform(0, 3))
-        for _ in range(3):
-            part = height * build.uniform(0.35, 0.6)
-            centre = (x + build.uniform(-0.7, 0.7) * width, build.uniform(0.25, 0.6) * height, z + build.uniform(-0.5, 0.3) * width)
-            build.block(
-                centre, (part * build.uniform(0.4, 0.8), part, part * build.uniform(0.4, 0.8)), skin,
-                build.uniform(0, 3), build.uniform(-0.5, 0.5), build.uniform(-0.45, 0.45),
-            )  # fmt: skip
-        if snowy and number % 2 == 0:
-            at = (x + build.uniform(-0.3, 0.3) * width, build.uniform(0.2, 0.5) * height, z - 0.55 * width)
-            build.blob(at, (0.6 * width, 0.16 * height, 0.35 * width), snow, build.uniform(0, 3), 0.5)
+        wide = distance * build.uniform(0.8, 1.6)
+        mask, repeat = build.mask("ridge"), (build.random.choice((1.0, 1.0, 2.0)), 1.0)
+        lean = build.uniform(0.25, 0.7)
+        build.upright((x, 0.8 * height, z), wide, height, math.pi, skin, mask=mask, mask_repeat=repeat, lean=lean)
+        for _ in range(4):
+            part = height * build.uniform(0.15, 0.4)
+            centre = (x + build.uniform(-0.8, 0.8) * wide, build.uniform(0.1, 0.5) * height, z - build.uniform(2, 8))
+            half = (part * build.uniform(0.5, 1.3), part, part * build.uniform(0.3, 0.8))
+            tilt = (build.uniform(0, 3), build.uniform(-0.6, 0.6), build.uniform(-0.6, 0.6))
+            if build.chance(0.5):
+                build.block(centre, half, skin, *tilt)
+            else:
+                build.blob(centre, half, skin, *tilt)
+        if snowy:
+            for _ in range(2):
+                at = (x + build.uniform(-0.5, 0.5) * wide, build.uniform(0.1, 0.4) * height, z - build.uniform(5, 9))
+                build.blob(at, (0.25 * height, 0.1 * height, 0.3 * height), snow, build.uniform(0, 3), 0.6)
     far = Material(rock.tile, rock.word, 26.0, True, rock.tint, 0.8)
     rise = build.uniform(0.12, 0.3) * distance
     build.upright(

@@ -15,7 +15,7 @@ def park(build: Builder) -> Stage:
     ground = build.meadow(build.random.choice(("grass", "grass", "forest", "ground")), metres=3.0)
     build.floor(0, 80, 250, 250, ground)
     leaves, bark = leaf_material(build, 1.6), bark_material(build)
-    distance = build.uniform(2.2, 5.5)
+    distance = build.uniform(1.7, 4.6)
     low = _subjects(build, distance)
     for _ in range(build.random.randrange(4, 8)):
         z = distance + build.uniform(2, 22)

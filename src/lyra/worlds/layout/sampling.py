@@ -7,7 +7,7 @@ import numpy as np
 
 from lyra.worlds.layout.builder import Builder
 from lyra.worlds.layout.cities import city
-from lyra.worlds.layout.clearance import clear_the_way
+from lyra.worlds.layout.clearance import clear_the_way, has_room
 from lyra.worlds.layout.closeups import closeup
 from lyra.worlds.layout.forests import forest
 from lyra.worlds.layout.lakes import lake
