@@ -45,7 +45,7 @@ def quick_networks(monkeypatch: pytest.MonkeyPatch) -> None:
         return Latents(
             torch.zeros(len(caches), NanoTokenizerConfig().latent_channels, 3, 32, 56),
             tuple(c.trajectory for c in caches),
-            "tokenizer/nano",
+            "nano",
         )
 
     def imagine_frames(self: object, latents: Latents) -> torch.Tensor:
@@ -71,3 +71,34 @@ def quick_networks(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pipeline, "cover", cover)
     monkeypatch.setattr(pipeline.Pipeline, "imagine_frames", imagine_frames)
     monkeypatch.setattr(pipeline.Pipeline, "load", staticmethod(load))
+
+
+@pytest.fixture(scope="session")
+def tiny_weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A weights folder for ``LYRA_WEIGHTS_DIR``: the four networks of the road, tiny and untrained."""
+    from lyra.hub import save_model
+    from lyra.models.decoder import Anchor, DecoderConfig, GaussianDecoder
+    from lyra.models.depth import DepthConfig, DepthNet
+    from lyra.models.teacher import Teacher, TeacherConfig
+    from lyra.models.tokenizer import NanoTokenizer
+
+    folder = tmp_path_factory.mktemp("tiny_weights")
+    torch.manual_seed(0)
+    teacher = Teacher(
+        TeacherConfig(latent_channels=8, heads=2, head_dim=16, layers=1, text_dim=8, adaln_lora_dim=4, steps=1)
+    )
+    teacher.start_as_identity()
+    decoder = DecoderConfig(
+        latent_channels=8, width=32, depth=1, heads=2, attention_every=1, zero_init_residual=True, rays="pooled",
+        ray_dtype="float32", zero_init_rays=False, time_layers=False, guides=True, head="anchored", prune_ratio=0.0,
+        anchors=(Anchor(0, 1, "first"), Anchor(16, 2, "all")), feature_channels=8, hidden_channels=16,
+    )  # fmt: skip
+    depth = DepthConfig(width=16, context_width=24, context_blocks=1, context_heads=2, fine_width=8, refine_width=8)
+    for name, network in {
+        "tokenizer/nano": NanoTokenizer(NanoTokenizerConfig(latent_channels=8, widths=(16, 32), blocks=(1, 1))),
+        "depth/nano": DepthNet(depth),
+        "teacher/nano": teacher,
+        "decoder/nano": GaussianDecoder(decoder),
+    }.items():
+        save_model(network, name, network.config, storage="fp32", weights_dir=folder)
+    return folder

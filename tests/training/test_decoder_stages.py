@@ -1,7 +1,7 @@
 """The decoder through its stages: sizes, views, pruning, what each stage leaves, and where training may start from."""
 
+import inspect
 import shutil
-import sys
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -20,6 +20,7 @@ from lyra.training import visualize as visualizer
 from lyra.training.checkpoint import LATEST, load_checkpoint
 from lyra.training.networks import load_start
 from lyra.training.recipes import decoder_recipe
+from lyra.training.stored_scenes import StoredScenes
 from lyra.training.tasks import decoder as decoder_task
 from lyra.training.tasks.decoder import check_network
 from lyra.training.train import make_task, train
@@ -132,14 +133,14 @@ def test_scenes_of_a_store_take_the_place_of_imagined_ones(tiny, tmp_path, monke
     opened: list[dict] = []
 
     class Stored:
-        def __init__(self, folder, tokenizer, depth_net, anchor_frames, **choices):
-            opened.append({"folder": folder, "anchors": anchor_frames, **choices})
+        def __init__(self, *choices):
+            opened.append(inspect.signature(StoredScenes).bind(*choices).arguments)
 
         def batch(self, number, count):
             asked.append(number)
             return kept.pick(torch.arange(count))
 
-    monkeypatch.setitem(sys.modules, "lyra.training.stored_scenes", SimpleNamespace(StoredScenes=Stored))
+    monkeypatch.setattr(decoder_task, "StoredScenes", Stored)
     monkeypatch.setattr(decoder_task, "imagine_scenes", None)  # nothing is imagined
     monkeypatch.setenv("RANK", "1")
     monkeypatch.setenv("WORLD_SIZE", "3")
@@ -150,9 +151,9 @@ def test_scenes_of_a_store_take_the_place_of_imagined_ones(tiny, tmp_path, monke
         loss, _ = task.loss(step, 0.5)
     assert asked == [0, 1, 2, 3] and bool(torch.isfinite(loss))
     (choices,) = opened
-    report = choices.pop("report")
-    assert callable(report) and choices == {
-        "folder": tmp_path / "store", "anchors": (0, 16), "views": 2, "frames": 17, "height": 32, "width": 64,
+    assert (choices.pop("tokenizer"), choices.pop("depth_net")) == (task.tokenizer, task.depth_net)
+    assert choices == {
+        "folder": tmp_path / "store", "anchor_frames": (0, 16), "views": 2, "frames": 17, "height": 32, "width": 64,
         "seed": 5, "share": (1, 3),
     }  # fmt: skip
 

@@ -137,4 +137,3 @@ def serve() -> Iterator[Callable[[Site], SceneServer]]:
             return server
 
         yield start
-

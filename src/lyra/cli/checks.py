@@ -59,18 +59,27 @@ def require_output_file(file: Path, suffixes: tuple[str, ...]) -> None:
     _require_writable(file)
 
 
-def _require_writable(target: Path) -> None:
+def require_store_folder(folder: Path) -> None:
+    """Refuse a store that nothing could be written into.
+
+    Raises:
+        InputError: ``folder`` lies where nothing can be written.
+    """
+    _require_writable(folder / "manifest.json", "--store")
+
+
+def _require_writable(target: Path, option: str = "-o") -> None:
     """Make and remove a folder where ``target`` will appear, in the nearest parent that exists."""
     parent = target.absolute().parent
     while not parent.exists() and parent != parent.parent:
         parent = parent.parent
     if not parent.is_dir():
-        _refuse(f"output {target} cannot be made: {parent} is a file; choose another place with -o")
+        _refuse(f"output {target} cannot be made: {parent} is a file; choose another place with {option}")
     try:
         with tempfile.TemporaryDirectory(prefix=".lyra-", dir=parent):
             pass
     except OSError as fault:
-        _refuse(f"output {target} cannot be made in {parent} ({fault.strerror}); choose another place with -o")
+        _refuse(f"output {target} cannot be made in {parent} ({fault.strerror}); choose another place with {option}")
 
 
 def _refuse(reason: str) -> NoReturn:

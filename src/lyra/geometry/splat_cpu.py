@@ -1,26 +1,18 @@
 """The splatting loop, compiled for the CPU: one item per thread, the same numbers as the torch form."""
 
 import math
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
-import numba
 import numpy as np
 import torch
 from torch import Tensor
 
+from lyra.geometry.compiled import compiled
+
 _EPSILON = 1e-7
 
 
-def _compiled(function: Callable[..., None]) -> Callable[..., None]:
-    options = {"nogil": True, "error_model": "numpy"}
-    try:
-        return numba.njit(cache=True, **options)(function)
-    except RuntimeError:  # no folder to keep the compiled code in: compile once per process
-        return numba.njit(**options)(function)
-
-
-@_compiled
+@compiled
 def _splat_item(
     points, values, weights, w2c, K, log_depth_max, pixel_centre, out_values, out_depth, out_mask
 ):  # pragma: no cover - compiled

@@ -18,6 +18,7 @@ _ENTRIES = {
     "teacher/nano": _Entry("lyra.models.teacher:Teacher", "lyra.models.teacher:TeacherConfig"),
     "decoder/nano": _Entry("lyra.models.decoder:GaussianDecoder", "lyra.models.decoder:DecoderConfig"),
     "depth/nano": _Entry("lyra.models.depth:DepthNet", "lyra.models.depth:DepthConfig"),
+    "text/nano": _Entry("lyra.models.text:TextEncoder", "lyra.models.text:TextConfig"),
     "perceptual/squeeze": _Entry("lyra.models.perceptual:SqueezePerceptual", "lyra.models.perceptual:SqueezeConfig"),
 }
 

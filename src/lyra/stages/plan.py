@@ -27,15 +27,25 @@ def plan(
     Raises:
         InputError: unknown or repeated name, or a factor that is not a positive number.
     """
+    chosen = require_plannable(names, factor)
+    paths = plan_six(frames, views.cameras[0], factor=factor, generator=generator)
+    by_name = {path.name: path for path in paths}
+    return tuple(by_name[name] for name in chosen)
+
+
+def require_plannable(names: Sequence[str] | None, factor: float) -> list[str]:
+    """The names of the paths that `plan` would make, in order.
+
+    Raises:
+        InputError: as `plan`.
+    """
     known = [spec.name for spec in OFFICIAL_TRAJECTORIES]
     chosen = list(names) if names is not None else known
     for name in chosen:
         if name not in known:
             raise InputError(f"unknown trajectory '{name}'; choose from {', '.join(known)}")
     if not chosen or len(set(chosen)) != len(chosen):
-        raise InputError(f"trajectories must be one or more different names from {', '.join(known)}")
+        raise InputError(f"trajectories '{','.join(chosen)}' are none or repeat one; choose from {', '.join(known)}")
     if not 0 < factor <= 4:
         raise InputError(f"strength {factor:g} is outside 0…4; 1 is the published movement")
-    paths = plan_six(frames, views.cameras[0], factor=factor, generator=generator)
-    by_name = {path.name: path for path in paths}
-    return tuple(by_name[name] for name in chosen)
+    return chosen

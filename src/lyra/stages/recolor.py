@@ -24,7 +24,7 @@ class RecolorConfig:
 
     def __post_init__(self) -> None:
         if not 0 <= self.rounds <= 100:
-            raise InputError(f"{self.rounds} rounds of recolouring are outside 0…100")
+            raise InputError(f"{self.rounds} rounds of recolouring are outside 0…100; 0 keeps the colours")
 
 
 def recolor(scene: Scene, views: Views, config: RecolorConfig | None = None) -> Scene:

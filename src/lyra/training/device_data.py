@@ -91,8 +91,8 @@ class PhotoTiles:
 
 
 def random_intrinsics(count: int, height: int, width: int, device: torch.device) -> Tensor:
-    """[count, 3, 3] intrinsics with a field of view of 40 to 80 degrees along the long side."""
-    fov_long = torch.deg2rad(40 + 40 * torch.rand(count, device=device))
+    """[count, 3, 3] intrinsics with a field of view of 35 to 90 degrees along the long side."""
+    fov_long = torch.deg2rad(35 + 55 * torch.rand(count, device=device))
     if width < height:
         fov_long = 2 * torch.atan(torch.tan(fov_long / 2) * width / height)
     return intrinsics_from_fov(fov_long, height, width)

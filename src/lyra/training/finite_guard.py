@@ -39,7 +39,7 @@ class FiniteGuard:
             if not all(math.isfinite(number) for number in numbers):
                 raise self._error(step, *numbers)
             return
-        seen = torch.stack([torch.full_like(loss, step), loss, norm]).float()
+        seen = torch.stack([torch.full_like(self.first_bad[0], step), loss.float(), norm.float()])
         good = torch.isfinite(seen).all() | (self.first_bad[0] >= 0)
         self.first_bad = torch.where(good, self.first_bad, seen)
         self.optimizer.found_inf = (self.first_bad[0] >= 0).float()  # type: ignore[attr-defined]

@@ -29,8 +29,8 @@ from lyra.training.options import TrainOptions
 from lyra.training.pool import ExamplePool, RefreshPlan
 from lyra.training.processes import rank_and_size
 from lyra.training.recipes import DecoderRecipe, DecoderStage, decoder_recipe
-from lyra.training.scene_store import SceneStore, open_scene_store
 from lyra.training.seeds import REFRESH, SHARED, mixed_seed, own_randomness
+from lyra.training.stored_scenes import StoredScenes
 from lyra.training.task import Task
 from lyra.training.world_feed import WorldFeed
 from lyra.worlds import Split, TextureStore, film_source, load_textures
@@ -72,7 +72,7 @@ class DecoderTask(Task):
         self.model = model
         self.anchor_frames = tuple(self.model.config.anchor_frames)
         check_network(self.model.config, self.tokenizer, self.recipe)
-        self.stored: SceneStore | None = None
+        self.stored: StoredScenes | None = None
         if options.checkpoint_activations:
             self.model.trunk.checkpoint_blocks = True
         self._enter(self.recipe.stages[0])
@@ -97,9 +97,9 @@ class DecoderTask(Task):
         self.pool = ExamplePool(self.options.pool or self.recipe.pool, SCENES_PER_REFRESH)
         self.paths = PathBank(stage.frames, self.device, self.options.seed)
         if self.options.store is not None:
-            self.stored = open_scene_store(
-                self.options.store, stage, self.size, self.anchor_frames, self.tokenizer, self.depth_net,
-                self.options.seed,
+            self.stored = StoredScenes(
+                self.options.store, self.tokenizer, self.depth_net, self.anchor_frames, stage.views[1], stage.frames,
+                *self.size, self.options.seed, rank_and_size(),
             )  # fmt: skip
         start = min(self.pool.size, 48 if self.device.type == "cuda" else self.pool.size)
         self.plan = RefreshPlan(self.pool.refreshes_for(start, SCENES_PER_REFRESH), every=4)

@@ -39,7 +39,7 @@ def _overlook(build: Builder) -> Stage:
     for _ in range(build.random.randrange(8, 13)):
         z = build.uniform(1.1, 4) * eye
         x = build.random.choice((-1, 1)) * build.uniform(11, 14 + 0.5 * z) + math.sin(turn) * (z - 150)
-        build.new_object("trees")
+        build.new_object("tree")
         size = build.uniform(1.6, 3.2)
         build.leaves((x, 1.1 * size, z), (size, 1.1 * size, size), leaves, build.mask("leaves"), 2.0, build.uniform(0, 3))
         build.ball((x, 1.0 * size, z), (0.75 * size,) * 3, leaves.tinted(_dimmed(leaves)), occluder=1.0)
@@ -54,13 +54,15 @@ def _overlook(build: Builder) -> Stage:
     )
     return Stage(
         kind="city",
-        place="a city from above",
+        style="above",
+        surfaces=(("ground", ground),),
         eye=(build.uniform(-6, 6), eye, 0.0),
         yaw=build.uniform(-0.3, 0.3),
         pitch=build.uniform(0.08, 0.35),
         fov=(38.0, 74.0),
         haze=build.uniform(0.0004, 0.003),
         mover=(3.2 - 130 * math.sin(turn), 0.9, 2.2 * eye),
+        movers=("car",),
         mover_reach=4.0,
         mover_size=0.9,
     )
@@ -98,13 +100,14 @@ def _square(build: Builder) -> Stage:
         furniture.car(build, build.uniform(-3, 3), 0.7 * distance, build.random.choice((-1.57, 1.57)))
     return Stage(
         kind="city",
-        place="a city square",
+        surfaces=(("ground", ground),),
         eye=(build.uniform(-2, 2), build.uniform(1.4, 1.9), 0.0),
         yaw=build.uniform(-0.35, 0.35),
         pitch=build.uniform(-0.2, 0.04),
         fov=(38.0, 80.0),
         haze=build.uniform(0.0005, 0.003),
         mover=(0.0, 0.4, 0.6 * distance),
+        movers=("person", "dog"),
         mover_reach=1.5,
         mover_size=0.25,
         sun_turn=(-2.6, 2.6, 2.2, -2.2, 1.6, -1.6),
@@ -161,17 +164,17 @@ def front(build: Builder, x: float, z: float, half: float, height: float, facing
             build.upright(at(place, (level + 0.5) * step, 0.64), 0.3 * bay, 0.3 * step, facing, glass)
         else:
             plant = leaf_material(build, 0.5)
-            build.new_object("flowers at a window")
+            build.new_object("plant")
             build.box(at(place, level * step + 0.52, 0.16), (0.26 * bay, 0.1, 0.14), build.dyed((0.3, 0.12, 0.06)), facing, ball=0.0)
             build.leaves(at(place, level * step + 0.72, 0.18), (0.28 * bay, 0.22, 0.2), plant, build.mask("leaves"), 1.2)
             build.end_object()
     if build.chance(0.4):
         cloth = build.dyed(build.random.choice(((0.35, 0.05, 0.04), (0.08, 0.2, 0.1), (0.6, 0.55, 0.42), (0.1, 0.14, 0.3))), "fabric")
-        build.new_object("an awning")
+        build.new_object("awning")
         build.upright(at(0, 2.6, 0.6), 0.8 * half, 0.75, facing, cloth, lean=0.9)
         build.end_object()
     elif build.chance(0.35):
-        build.new_object("pillars")
+        build.new_object("arcade")
         for number in range(bays + 1):
             place = (number - bays / 2) * bay * 0.96
             build.cylinder(at(place, 1.4, 0.9), 0.16, 1.4, trim, taper=0.15)

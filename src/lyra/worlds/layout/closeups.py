@@ -21,15 +21,13 @@ def _cup(build: Builder, x: float, z: float, base: float) -> Extent:
     return subjects.cup(build, x, z, base, saucer=False)
 
 
-_ON_A_TABLE: tuple[tuple[_Maker, str], ...] = (
-    (_cup_on_saucer, "a cup"), (_cup_on_saucer, "a cup"), (subjects.plate, "a plate"), (subjects.fruits, "fruit"),
-    (subjects.books, "books"), (subjects.box_camera, "a camera"), (subjects.plant_pot, "a potted plant"),
-    (_cup, "a cup"), (subjects.bottle, "a bottle"),
+_ON_A_TABLE: tuple[_Maker, ...] = (
+    _cup_on_saucer, _cup_on_saucer, subjects.plate, subjects.fruits, subjects.books, subjects.box_camera,
+    subjects.plant_pot, _cup, subjects.bottle,
 )  # fmt: skip
-_ON_THE_GROUND: tuple[tuple[_Maker, str], ...] = (
-    (subjects.flower, "a flower"), (subjects.flower, "a flower"), (subjects.mushrooms, "mushrooms"),
-    (subjects.pebbles, "stones"), (subjects.pet, "an animal"), (subjects.pet, "an animal"), (subjects.fruits, "fruit"),
-    (subjects.plant_pot, "a potted plant"),
+_ON_THE_GROUND: tuple[_Maker, ...] = (
+    subjects.flower, subjects.flower, subjects.mushrooms, subjects.pebbles, subjects.pet, subjects.pet,
+    subjects.fruits, subjects.plant_pot,
 )  # fmt: skip
 _BESIDE: tuple[_Maker, ...] = (
     _cup, subjects.books, subjects.fruits, subjects.bottle, subjects.plant_pot, subjects.plate, subjects.pebbles,
@@ -41,7 +39,7 @@ def closeup(build: Builder) -> Stage:
     outdoors = build.chance(0.5)
     on_table = not outdoors or build.chance(0.35)
     base = build.uniform(0.68, 0.8) if on_table else 0.0
-    make, word = build.random.choice(_ON_A_TABLE if on_table else _ON_THE_GROUND)
+    make = build.random.choice(_ON_A_TABLE if on_table else _ON_THE_GROUND)
     surface = _table(build, base, outdoors) if on_table else _ground(build)
     tall, radius = make(build, 0.0, 0.0, base)
     steep = on_table and build.chance(0.45)
@@ -50,10 +48,10 @@ def closeup(build: Builder) -> Stage:
     extent = max(radius, 0.6 * tall)
     distance = extent / (math.tan(math.radians((low + high) / 4)) * build.uniform(0.28, 0.62)) + 0.5 * radius
     yaw = build.uniform(-0.5, 0.5)
-    if on_table or word in ("fruit", "stones", "mushrooms"):
+    if on_table or make is subjects.fruits:
         _beside(build, base, radius, distance, yaw)
     if not on_table:
-        _growth(build, radius, distance, word == "a flower")
+        _growth(build, radius, distance, make is subjects.flower)
     if outdoors:
         _outdoors(build, on_table, yaw)
     else:
@@ -65,7 +63,7 @@ def closeup(build: Builder) -> Stage:
     side = build.random.choice((-1.0, 1.0))
     return Stage(
         kind="closeup",
-        place=f"a closeup of {word} on {'a' if on_table else 'the'} {surface.word} {'table' if on_table else 'ground'}",
+        surfaces=(("top" if on_table else "ground", surface),),
         eye=(eye[0], max(eye[1], base + 0.06), eye[2]),
         yaw=yaw,
         pitch=pitch,
@@ -192,7 +190,7 @@ def _indoors(build: Builder, yaw: float) -> None:
         elif what < 0.8:
             furniture.wall_picture(build, x, build.uniform(1.2, 1.7), back, math.pi, 0.5)
         elif build.catalogue.by_category.get("view"):
-            build.new_object("a window")
+            build.new_object("window")
             frame = build.dyed((0.6, 0.58, 0.54), "wood", metres=0.8)
             view = build.view()
             build.box((x, 1.45, back - 0.02), (0.66, 0.72, 0.03), frame, ball=0.0)

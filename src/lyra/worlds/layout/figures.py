@@ -1,8 +1,9 @@
 """People and animals, made of ellipsoids and rods: their size, stance and place are right, their faces are not."""
 
 import math
+from typing import NamedTuple
 
-from lyra.worlds.layout.builder import Builder, Colour, Material, Point
+from lyra.worlds.layout.builder import Builder, Colour, Point
 
 _SKIN: tuple[Colour, ...] = ((0.55, 0.32, 0.22), (0.42, 0.23, 0.14), (0.22, 0.11, 0.06), (0.08, 0.045, 0.03))
 _HAIR: tuple[Colour, ...] = ((0.02, 0.015, 0.012), (0.07, 0.04, 0.02), (0.22, 0.13, 0.06), (0.3, 0.3, 0.3))
@@ -15,6 +16,19 @@ _FUR: tuple[Colour, ...] = (
     (0.1, 0.06, 0.035),
 )  # fmt: skip
 _COATS = ("sand", "ground", "forest", "fabric", "bark", "plaster")
+
+
+class Limb(NamedTuple):
+    """A part that swings when its owner walks.
+
+    ``rows`` number the builder's primitives, ``pivot`` is a point x, height, z; ``ahead`` tells in which half of a step
+    it is, ``reach`` how far it swings compared with a leg.
+    """
+
+    rows: range
+    pivot: Point
+    ahead: bool
+    reach: float
 
 
 class _Frame:
@@ -32,25 +46,32 @@ class _Frame:
         )
 
 
-def person(build: Builder, x: float, z: float, yaw: float, tall: float = 0.0, base: float = 0.0) -> None:
-    """Somebody standing or walking, who looks along (sin yaw, cos yaw)."""
-    build.new_object("a person")
+def person(
+    build: Builder, x: float, z: float, yaw: float, tall: float = 0.0, base: float = 0.0
+) -> tuple[Limb, ...]:
+    """Somebody standing or walking, who looks along (sin yaw, cos yaw); returns legs and arms."""
+    build.new_object("person")
     tall = tall or build.uniform(1.5, 1.9)
     body = _Frame(x, z, yaw, base)
     cloth = build.dyed(build.random.choice(_CLOTHES), "fabric", "plaster", metres=0.4)
     legs = build.dyed(build.random.choice(_CLOTHES), "fabric", "plaster", metres=0.4)
     skin = build.dyed(build.random.choice(_SKIN), metres=0.6)
     hair = build.dyed(build.random.choice(_HAIR), "ground", "fabric", metres=0.3)
+    limbs = []
     stride = build.uniform(0.0, 0.16) * tall * build.random.choice((0.0, 1.0))
     for side in (-1, 1):
+        first = len(build)
         hip, foot = body.at(side * 0.05 * tall, 0.5 * tall, 0), body.at(side * 0.06 * tall, 0.03, side * stride)
         build.rod(hip, foot, 0.055 * tall, legs, taper=0.35, ball=1.0)
         shoe = body.at(side * 0.06 * tall, 0.04, side * stride + 0.03 * tall)
         build.ball(shoe, (0.03 * tall, 0.028 * tall, 0.07 * tall), hair, yaw, occluder=0.0)
+        limbs.append(Limb(range(first, len(build)), hip, side > 0, 1.0))
+        first = len(build)
         shoulder = body.at(side * 0.115 * tall, 0.8 * tall, 0)
         hand = body.at(side * build.uniform(0.13, 0.2) * tall, 0.45 * tall, -side * 0.7 * stride + 0.04 * tall)
         build.rod(shoulder, hand, 0.032 * tall, cloth, taper=0.3)
         build.ball(hand, (0.025 * tall, 0.035 * tall, 0.025 * tall), skin, occluder=0.0)
+        limbs.append(Limb(range(first, len(build)), shoulder, side < 0, 0.8))
     middle = body.at(0, 0.655 * tall, 0)
     build.cylinder(middle, 0.115 * tall, 0.17 * tall, cloth, taper=-0.2, radius_z=0.075 * tall, yaw=yaw, ball=1.0)
     build.ball(body.at(0, 0.82 * tall, 0), (0.125 * tall, 0.045 * tall, 0.07 * tall), cloth, yaw, occluder=0.0)
@@ -62,24 +83,27 @@ def person(build: Builder, x: float, z: float, yaw: float, tall: float = 0.0, ba
         (0.05 * tall, 0.065 * tall * long, 0.055 * tall), hair, yaw, occluder=0.0,
     )  # fmt: skip
     build.end_object()
+    return tuple(limbs)
 
 
-def quadruped(build: Builder, x: float, z: float, yaw: float, shoulder: float, word: str = "a dog") -> None:
-    """A four-legged animal of the given shoulder height, standing or lying, the head along (sin yaw, cos yaw)."""
-    build.new_object(word)
+def quadruped(
+    build: Builder, x: float, z: float, yaw: float, shoulder: float, noun: str = "dog", lying: bool = False
+) -> tuple[Limb, ...]:
+    """A four-legged animal of the given shoulder height, the head along (sin yaw, cos yaw); returns its legs."""
+    build.new_object(noun)
     body = _Frame(x, z, yaw, 0.0)
     h = shoulder
     coat = build.dyed(build.random.choice(_FUR), build.random.choice(_COATS), metres=0.5 * h + 0.1)
     patch = build.dyed(build.random.choice(_FUR), build.random.choice(_COATS), metres=0.5 * h + 0.1)
     other = patch if build.chance(0.5) else coat
     dark = build.dyed((0.015, 0.012, 0.012), metres=0.3, gloss=0.3)
-    lying = build.chance(0.25)
     drop = 0.45 * h if lying else 0.0
     slim = build.uniform(0.8, 1.25)
     back = 0.82 * h - drop
     build.blob(body.at(0, back, -0.25 * h), (0.22 * h * slim, 0.24 * h * slim, 0.55 * h), coat, yaw, occluder=1.0)
     build.blob(body.at(0, back + 0.03 * h, 0.2 * h), (0.21 * h * slim, 0.27 * h * slim, 0.28 * h), other, yaw)
     build.blob(body.at(0, back - 0.02 * h, -0.65 * h), (0.2 * h * slim, 0.23 * h * slim, 0.24 * h), coat, yaw)
+    limbs = []
     for side in (-1, 1):
         for along in (0.22 * h, -0.68 * h):
             top = body.at(side * 0.13 * h, back - 0.1 * h, along)
@@ -87,6 +111,7 @@ def quadruped(build: Builder, x: float, z: float, yaw: float, shoulder: float, w
                 foot = body.at(side * 0.2 * h, 0.06 * h, along + 0.35 * h)
             else:
                 foot = body.at(side * 0.13 * h, 0.04 * h, along + build.uniform(-0.12, 0.12) * h)
+            limbs.append(Limb(range(len(build), len(build) + 1), top, (side > 0) == (along > 0), 0.8))
             build.rod(top, foot, 0.085 * h, coat, taper=0.45, ball=0.8)
     lift, turn = build.uniform(0.05, 0.5) * h, build.uniform(-0.3, 0.3) * h
     neck, head = body.at(0, back + 0.1 * h, 0.35 * h), body.at(turn, back + 0.12 * h + lift, 0.62 * h)
@@ -105,11 +130,12 @@ def quadruped(build: Builder, x: float, z: float, yaw: float, shoulder: float, w
     root = body.at(0, back + 0.1 * h, -0.85 * h)
     build.rod(root, body.at(build.uniform(-0.3, 0.3) * h, back + build.uniform(-0.4, 0.5) * h, -1.2 * h), 0.05 * h, coat)
     build.end_object()
+    return tuple(limbs)
 
 
 def bird(build: Builder, x: float, z: float, yaw: float, size: float, base: float = 0.0) -> None:
     """A bird on its feet; ``size`` is the length of its body."""
-    build.new_object("a bird")
+    build.new_object("bird")
     body = _Frame(x, z, yaw, base)
     plumage = build.dyed(build.random.choice(_FUR), "sand", "ground", metres=size)
     dark = build.dyed((0.03, 0.03, 0.035), metres=0.3)
@@ -136,8 +162,3 @@ def crowd(build: Builder, count: int, x: tuple[float, float], z: tuple[float, fl
             person(build, *spot, build.uniform(-math.pi, math.pi), base=base)
         if len(spots) == count:
             break
-
-
-def fur(build: Builder, metres: float) -> Material:
-    """A coat on its own, for things that are soft."""
-    return build.dyed(build.random.choice(_FUR), build.random.choice(_COATS), metres=metres)

@@ -20,11 +20,11 @@ def forest(build: Builder) -> Stage:
     way = build.random.random()
     free = build.uniform(-0.15, 0.15)  # direction in which the view is open
     if way < 0.3:
-        build.words.append("a path")
         earth = build.material("ground", "sand", "road", metres=2.0, lightness=(0.12, 0.35), macro=0.6)
+        build.new_feature("path")
         build.box((free * 14, 0.006, 14), (build.uniform(0.5, 1.1), 0.008, 18), earth, free, ball=0.0)
+        build.end_object()
     elif way < 0.55:
-        build.words.append("a stream")
         stream(build, free * 8)
     _trunks(build, bark, free)
     _undergrowth(build, leaves)
@@ -42,14 +42,16 @@ def forest(build: Builder) -> Stage:
     elif build.chance(0.2):
         quadruped(build, build.uniform(-1, 1), build.uniform(3.0, 5), build.uniform(-math.pi, math.pi), 0.55)
     return Stage(
-        kind="forest",
-        place="a forest",
+        kind="landscape",
+        style="forest",
+        surfaces=(("ground", ground),),
         eye=(0.0, build.uniform(1.2, 1.8), 0.0),
         yaw=free + build.uniform(-0.1, 0.1),
         pitch=build.uniform(-0.08, 0.16),
         fov=(36.0, 84.0),
         haze=build.random.choice((0.002, 0.006, 0.015)) * build.uniform(0.6, 1.3),
         mover=(free * 7, 0.35, 6.0),
+        movers=("person", "dog"),
         mover_reach=1.5,
         mover_size=0.22,
     )
@@ -79,7 +81,7 @@ def _trunks(build: Builder, bark: Material, free: float) -> None:
         lean = (build.uniform(-0.07, 0.07) * height, build.uniform(-0.05, 0.05) * height)
         shade = build.uniform(0.7, 1.25)
         skin = bark.tinted((shade * bark.tint[0], shade * bark.tint[1], shade * bark.tint[2]))
-        build.new_object("trees")
+        build.new_object("tree")
         build.rod((x, -0.2, z), (x + lean[0], height, z + lean[1]), girth, skin, taper=0.45, ball=0.8)
         if z < 9 and build.chance(0.6):  # roots, or a branch
             at = build.uniform(0.3, 0.6)
@@ -109,7 +111,7 @@ def _undergrowth(build: Builder, leaves: Material) -> None:
         z = build.uniform(2.6, 10)
         boulder(build, build.random.choice((-1, 1)) * build.uniform(0.15, 0.6) * z, z, build.uniform(0.15, 0.5), rock)
     if build.chance(0.4):
-        build.new_object("a fallen trunk")
+        build.new_object("log")
         bark = bark_material(build)
         z, x = build.uniform(3.5, 8), build.random.choice((-1, 1)) * build.uniform(0.8, 2.5)
         length, turn = build.uniform(1.5, 4), build.uniform(0, math.pi)
@@ -136,7 +138,7 @@ def _canopy(build: Builder, leaves: Material) -> None:
 
 def boulder(build: Builder, x: float, z: float, size: float, rock: Material, base: float = 0.0) -> None:
     """Two or three tilted blocks and an ellipsoid grown into one stone."""
-    build.new_object("rocks")
+    build.new_object("rock")
     half = (size, size * build.uniform(0.5, 0.9), size * build.uniform(0.7, 1.2))
     build.blob(
         (x, base + 0.25 * half[1], z), half, rock, build.uniform(0, 3), build.uniform(-0.3, 0.3), occluder=1.0
@@ -159,7 +161,9 @@ def stream(build: Builder, x: float) -> None:
     z, side, level = 2.0, x, 0.02
     for _ in range(5):
         length, half = build.uniform(1.5, 3.5), build.uniform(0.5, 1.1)
+        build.new_feature("stream")
         build.box((side, level, z + length), (half, 0.02, length), water, build.uniform(-0.2, 0.2), ball=0.0)
+        build.end_object()
         build.blob((side, level + 0.02, z + 2 * length), (0.7 * half, 0.1, 0.22), foam)
         for edge in (-1, 1):
             for step in (0.5, 1.4):

@@ -28,8 +28,9 @@ def lake(build: Builder) -> Stage:
         _far_shore(build, far, hue, eye)
     _on_the_water(build, shore)
     return Stage(
-        kind="lake",
-        place="a lake" if not open_sea else "a lake without a far shore",
+        kind="landscape",
+        style="lake",
+        surfaces=(("ground", ground),),
         eye=(0.0, eye, 0.0),
         yaw=build.uniform(-0.2, 0.2),
         pitch=build.uniform(0.0, 0.1) + (0.06 if eye > 3 else 0.0),
@@ -66,7 +67,7 @@ def _near_shore(build: Builder, shore: float, ground: Material) -> None:
     if build.chance(0.25):
         person(build, build.uniform(-0.5, 0.5) * shore, shore - 0.8, build.uniform(-1, 1), base=0.05)
     if build.chance(0.25):
-        build.new_object("a jetty")
+        build.new_object("jetty")
         wood = build.material("wood", metres=1.0, lightness=(0.08, 0.3))
         x, long = build.uniform(-3, 3), build.uniform(3, 9)
         turn = build.uniform(-0.3, 0.3)
@@ -137,7 +138,7 @@ def _on_the_water(build: Builder, shore: float) -> None:
 
 def boat(build: Builder, x: float, z: float, yaw: float) -> None:
     """A small boat, sometimes under sail."""
-    build.new_object("a boat")
+    build.new_object("boat")
     paint = build.dyed(
         build.random.choice(((0.6, 0.6, 0.58), (0.3, 0.06, 0.04), (0.05, 0.1, 0.2), (0.3, 0.2, 0.1))), "wood", metres=1.0
     )

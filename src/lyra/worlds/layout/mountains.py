@@ -14,14 +14,14 @@ def mountain(build: Builder) -> Stage:
     side = build.random.choice((-1, 1))
     ground = build.meadow(build.random.choice(("grass", "ground", "rock", "grass")), metres=4.0)
     rock = build.material("cliff", "rock", metres=7.0, lightness=(0.08, 0.35), macro=0.7)
-    near_rock = Material(rock.tile, rock.word, 1.3, rock.mirror, rock.tint, 0.6)
+    near_rock = Material(rock.tile, 1.3, rock.mirror, rock.tint, 0.6)
     build.floor(0, 200, 900, 400, ground)
     _slopes(build, ground, side)
     _peaks(build, rock, side)
     if build.chance(0.55):
-        build.words.append("a path")
         earth = build.material("ground", "sand", "rock", metres=2.0, lightness=(0.12, 0.4), macro=0.6)
         x, turn = build.uniform(-1.5, 1.5), build.uniform(-0.2, 0.2)
+        build.new_feature("path")
         for part in range(3):
             length = 5.0 * (part + 1)
             z = (2.0, 11.0, 27.0)[part]
@@ -29,6 +29,7 @@ def mountain(build: Builder) -> Stage:
             x += math.sin(turn) * length
             turn += build.uniform(-0.25, 0.25)
             x += math.sin(turn) * length
+        build.end_object()
     for _ in range(build.random.randrange(6, 13)):
         z = build.uniform(2.5, 14)
         boulder(build, build.uniform(-0.7, 0.7) * z, z, build.uniform(0.05, 0.16) * math.sqrt(z), near_rock)
@@ -46,17 +47,19 @@ def mountain(build: Builder) -> Stage:
         for _ in range(build.random.randrange(1, 4)):
             z = build.uniform(5, 14)
             quadruped(
-                build, build.uniform(-0.4, 0.4) * z, z, build.uniform(-3, 3), build.uniform(0.6, 1.3), "grazing animals"
+                build, build.uniform(-0.4, 0.4) * z, z, build.uniform(-3, 3), build.uniform(0.6, 1.3), "cow"
             )
     return Stage(
-        kind="mountain",
-        place="a mountain slope",
+        kind="landscape",
+        style="mountain",
+        surfaces=(("ground", ground),),
         eye=(0.0, build.uniform(1.5, 4.0), 0.0),
         yaw=build.uniform(-0.2, 0.2),
         pitch=build.uniform(-0.06, 0.16),
         fov=(36.0, 78.0),
         haze=build.random.choice((0.0008, 0.002, 0.004)) * build.uniform(0.6, 1.3),
         mover=(0.0, 0.4, 8.0),
+        movers=("person", "dog"),
         mover_reach=2.0,
         mover_size=0.3,
         sun_turn=(-1.9, -1.2, 1.2, 1.9, 2.6, -2.6),
@@ -103,7 +106,7 @@ def _peaks(build: Builder, rock: Material, side: int) -> None:
             for _ in range(2):
                 at = (x + build.uniform(-0.5, 0.5) * wide, build.uniform(0.1, 0.4) * height, z - build.uniform(5, 9))
                 build.blob(at, (0.25 * height, 0.1 * height, 0.3 * height), snow, build.uniform(0, 3), 0.6)
-    far = Material(rock.tile, rock.word, 26.0, True, rock.tint, 0.8)
+    far = Material(rock.tile, 26.0, True, rock.tint, 0.8)
     rise = build.uniform(0.12, 0.3) * distance
     build.upright(
         (build.uniform(-40, 40), rise - 3, 2.4 * distance), 4 * distance, rise, math.pi, far, mask=build.mask("ridge"),

@@ -29,9 +29,11 @@ def park(build: Builder) -> Stage:
         z = build.uniform(0.6, 1.6) * distance
         grass_tuft(build, build.uniform(-0.7, 0.7) * z, z, build.uniform(0.08, 0.3), blades)
     if build.chance(0.5):
-        build.words.append("a path")
         gravel = build.material("ground", "sand", "road", "paving", metres=2.0, lightness=(0.15, 0.45), macro=0.4)
-        build.box((build.uniform(-4, 4), 0.008, 14), (build.uniform(0.7, 1.5), 0.01, 22), gravel, build.uniform(-0.5, 0.5), ball=0.0)
+        build.new_feature("path")
+        middle, half = (build.uniform(-4, 4), 0.008, 14), (build.uniform(0.7, 1.5), 0.01, 22)
+        build.box(middle, half, gravel, build.uniform(-0.5, 0.5), ball=0.0)
+        build.end_object()
     if build.chance(0.35):
         z = distance + build.uniform(2, 7)
         wood = build.material("wood", metres=0.8, lightness=(0.06, 0.35))
@@ -40,14 +42,16 @@ def park(build: Builder) -> Stage:
     eye = build.uniform(0.5, 1.1) if low and build.chance(0.6) else build.uniform(1.2, 1.8)
     aim = 0.35 if low else 0.95
     return Stage(
-        kind="park",
-        place="a park",
+        kind="landscape",
+        style="park",
+        surfaces=(("ground", ground),),
         eye=(0.0, eye, 0.0),
         yaw=build.uniform(-0.15, 0.15),
         pitch=math.atan2(eye - aim, distance) * build.uniform(0.4, 1.0),
         fov=(36.0, 72.0),
         haze=build.uniform(0.0005, 0.004),
         mover=(0.5, 0.12, distance + 2.5),
+        movers=("ball", "person", "dog", "dog"),
         mover_reach=1.2,
         mover_size=0.14,
     )
@@ -61,14 +65,15 @@ def _subjects(build: Builder, distance: float) -> bool:
         size = build.uniform(0.4, 0.75)
         for number in range(build.random.choice((1, 1, 2, 2, 3))):
             x = (number - 0.5) * build.uniform(0.7, 1.1) + build.uniform(-0.2, 0.2)
-            quadruped(build, x, distance + build.uniform(0, 0.8), toward + build.uniform(-0.6, 0.6), size)
+            quadruped(
+                build, x, distance + build.uniform(0, 0.8), toward + build.uniform(-0.6, 0.6), size, lying=build.chance(0.25)
+            )
         return True
     if what < 0.5:
-        word = build.random.choice(("a horse", "a cow", "a sheep"))
-        size = {"a horse": 1.5, "a cow": 1.3, "a sheep": 0.7}[word]
+        noun, size = build.random.choice((("horse", 1.5), ("cow", 1.3), ("sheep", 0.7)))
         for number in range(build.random.choice((1, 1, 2, 3))):
             z = distance + size * 1.4 + 2.0 * number
-            quadruped(build, build.uniform(-0.25, 0.25) * z, z, build.uniform(-math.pi, math.pi), size, word)
+            quadruped(build, build.uniform(-0.25, 0.25) * z, z, build.uniform(-math.pi, math.pi), size, noun)
         return size < 1
     if what < 0.6:
         near = 0.55 * distance

@@ -14,13 +14,15 @@ from lyra.worlds.layout.lakes import lake
 from lyra.worlds.layout.landscapes import landscape
 from lyra.worlds.layout.lighting import choose_light
 from lyra.worlds.layout.mountains import mountain
+from lyra.worlds.layout.movers import add_mover
 from lyra.worlds.layout.parks import park
 from lyra.worlds.layout.rooms import room
 from lyra.worlds.layout.stage import Stage
 from lyra.worlds.layout.streets import courtyard, street
 from lyra.worlds.layout.tabletops import tabletop
+from lyra.worlds.layout.visible import describe
 from lyra.worlds.textures import SPLITS, Catalogue, Split, TextureSet
-from lyra.worlds.world import World
+from lyra.worlds.world import SPIN, SWAY, SWING, VELOCITY, World
 
 _LAYOUTS = {
     "room": (room, 0.19), "street": (street, 0.1), "courtyard": (courtyard, 0.05), "landscape": (landscape, 0.08),
@@ -29,6 +31,8 @@ _LAYOUTS = {
 }  # fmt: skip
 KINDS: tuple[str, ...] = tuple(_LAYOUTS)
 _WEIGHTS = tuple(weight for _, weight in _LAYOUTS.values())
+_ATTEMPTS = 5
+_MOTION = (*range(VELOCITY.start, VELOCITY.stop), SPIN, SWING, *range(SWAY.start, SWAY.stop))
 
 
 def sample_world(seed: int, split: Split, textures: TextureSet | Catalogue, kind: str | None = None) -> World:
@@ -50,25 +54,26 @@ def sample_world(seed: int, split: Split, textures: TextureSet | Catalogue, kind
     catalogue = textures.catalogue if isinstance(textures, TextureSet) else textures
     generator = random.Random(f"{split}/{seed}")
     drawn = generator.choices(KINDS, _WEIGHTS)[0]
-    build = Builder(generator, catalogue)
-    stage = _LAYOUTS[kind or drawn][0](build)
-    fov = math.radians(build.uniform(*stage.fov))
-    light, time_of_day = choose_light(build, stage)
-    moving = _add_mover(build, stage)
-    rows, counts, groups = build.table()
-    c2w = camera_pose(stage, generator.gauss(0.0, 0.012))
-    rows, counts = clear_the_way(rows, counts, groups, c2w, fov)
+    for attempt in range(_ATTEMPTS):
+        build = Builder(generator, catalogue)
+        stage = _LAYOUTS[kind or drawn][0](build)
+        fov = math.radians(build.uniform(*stage.fov))
+        light, time_of_day = choose_light(build, stage)
+        moving = add_mover(build, stage) or stage.moving
+        c2w = camera_pose(stage, generator.gauss(0.0, 0.012))
+        table = clear_the_way(build.table(), c2w, fov)
+        if has_room(table, c2w, fov) or attempt == _ATTEMPTS - 1:
+            break
     return World(
         seed=seed,
         split=split,
-        kind=stage.kind,
-        caption=_caption(build, stage, time_of_day, moving),
-        primitives=rows,
-        counts=counts,
+        description=describe(build, stage, table, c2w, fov, time_of_day, moving),
+        primitives=table.rows,
+        counts=table.counts,
         light=light,
         source_c2w=c2w,
         fov=fov,
-        moving=moving,
+        moving=bool(table.rows[:, list(_MOTION)].any()),
     )
 
 
@@ -86,45 +91,3 @@ def camera_pose(stage: Stage, roll: float) -> np.ndarray:
     c2w[:3, 2] = forward
     c2w[:3, 3] = (stage.eye[0], -stage.eye[1], stage.eye[2])
     return c2w.astype(np.float32)
-
-
-def _add_mover(build: Builder, stage: Stage) -> bool:
-    """Sometimes an object that travels or turns; its rows are marked with velocity and spin."""
-    if stage.mover is None or not build.chance(0.4):
-        return False
-    x, height, z = stage.mover
-    size = stage.mover_size
-    before = len(build)
-    build.new_object()
-    word = "ball"
-    skin = build.material("fabric", "wood", "metal", metres=max(1.5 * size, 0.1), lightness=(0.1, 0.5), gloss=0.15)
-    if build.chance(0.5):
-        build.ball((x, max(height, size), z), (size, size, size), skin)
-    else:
-        word = "box"
-        build.box(
-            (x, max(height, size), z), (size, size, size), build.picture() if build.chance(0.4) else skin, stretch=True
-        )
-    if build.chance(0.4):
-        build.ball((x + 1.6 * size, max(height, size) + 0.3 * size, z), (0.5 * size,) * 3, skin)
-    build.end_object()
-    speed = build.uniform(0.25, 0.8) * stage.mover_reach
-    turn = build.uniform(-math.pi, math.pi)
-    velocity = (speed * math.cos(turn), 0.0, 0.6 * speed * math.sin(turn))
-    build.move(before, velocity, build.uniform(-2.2, 2.2), (x, -max(height, size), z))
-    build.words.append(f"a moving {word}")
-    return True
-
-
-def _caption(build: Builder, stage: Stage, time_of_day: str, moving: bool) -> str:
-    """kind and place, up to three things, time of day."""
-    things = [word for word in build.words if not word.startswith("a moving")]
-    build.random.shuffle(things)
-    things = things[:3]
-    if moving:
-        things.append(next(word for word in build.words if word.startswith("a moving")))
-    name = {"landscape": "a landscape, "}.get(stage.kind, "")
-    text = name + stage.place
-    if things:
-        text += " with " + (", ".join(things[:-1]) + " and " + things[-1] if len(things) > 1 else things[0])
-    return f"{text}, {time_of_day}" if time_of_day else text

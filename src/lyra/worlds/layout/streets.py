@@ -4,6 +4,7 @@ import math
 
 from lyra.worlds.layout import furniture
 from lyra.worlds.layout.builder import Builder, Material
+from lyra.worlds.layout.figures import crowd, person, quadruped
 from lyra.worlds.layout.plants import bark_material, bush, leaf_material, potted_plant, tree
 from lyra.worlds.layout.stage import Stage
 
@@ -20,16 +21,15 @@ def street(build: Builder) -> Stage:
     for side in (-1, 1):
         build.box((side * (road_half + walk / 2), 0.06, 45), (walk / 2, 0.06, 60), pavement, ball=0.0)
         build.box((side * (road_half + 0.06), 0.065, 45), (0.07, 0.066, 60), kerb, ball=0.0)
-    first_word = ""
     for side in (-1, 1):
         z = build.uniform(-9, -5)
         while z < 36:
             length = build.uniform(8, 14)
-            word = house(build, side, side * (road_half + walk), z + length / 2, length / 2, old_town)
-            first_word = first_word or word
+            house(build, side, side * (road_half + walk), z + length / 2, length / 2, old_town)
             z += length + (build.uniform(1.5, 4.0) if build.chance(0.2) else 0.0)
     if build.chance(0.65):
         end = build.material("brick", "plaster", metres=2.5, lightness=(0.12, 0.5))
+        build.new_feature("house")
         _facade(
             build,
             (build.uniform(-2, 2), 0, build.uniform(44, 60)),
@@ -39,6 +39,7 @@ def street(build: Builder) -> Stage:
             5.0,
             end,
         )
+        build.end_object()
     leaves, bark = leaf_material(build), bark_material(build)
     trees = build.chance(0.6)
     for side in (-1, 1):
@@ -60,25 +61,31 @@ def street(build: Builder) -> Stage:
             )
         if build.chance(0.5):
             potted_plant(build, side * (road_half + walk - 0.4), build.uniform(4, 9), build.uniform(0.8, 1.3), 0.12)
+    if build.chance(0.5):
+        side = build.random.choice((-1, 1))
+        walkway = (side * (road_half + 0.3 * walk), side * (road_half + 0.8 * walk))
+        crowd(build, build.random.randrange(1, 3), (min(walkway), max(walkway)), (4, 14), 0.12)
     eye_x = build.uniform(-0.7, 0.7) * road_half
     sides = build.uniform(-0.32, 0.32)
     return Stage(
         kind="street",
-        place=f"a {'narrow cobbled' if old_town else 'quiet'} street between {first_word or 'plastered'} houses",
+        style="old_town" if old_town else "modern",
+        surfaces=(("ground", ground),),
         eye=(eye_x, build.uniform(1.4, 2.1), -1.0),
         yaw=sides - 0.12 * eye_x / road_half,
         pitch=build.uniform(-0.08, 0.06),
-        fov=(48.0, 80.0),
+        fov=(38.0, 84.0),
         haze=build.uniform(0.0005, 0.005),
         mover=(0.0, 0.45, build.uniform(8, 14)),
+        movers=("person", "person", "car", "dog"),
         mover_reach=road_half * 0.7,
         mover_size=0.4,
         sun_turn=(-0.6, 0.6, 2.6, -2.6, 0.2, 3.0),
     )
 
 
-def house(build: Builder, side: int, front: float, z: float, half: float, old_town: bool) -> str:
-    """One house whose facade stands at x = front; returns its material's word."""
+def house(build: Builder, side: int, front: float, z: float, half: float, old_town: bool) -> None:
+    """One house whose facade stands at x = front."""
     height = build.uniform(5, 9) if old_town else build.uniform(6, 13)
     if build.chance(0.35):
         wall = build.material("brick", metres=2.2, lightness=(0.1, 0.45), macro=0.3)
@@ -87,8 +94,9 @@ def house(build: Builder, side: int, front: float, z: float, half: float, old_to
     else:
         wall = build.paint()
     facing = -side * math.pi / 2
+    build.new_feature("house")
     _facade(build, (front, 0, z), facing, half, height, 4.0, wall)
-    return wall.word
+    build.end_object()
 
 
 def _facade(
@@ -160,7 +168,7 @@ def _facade(
         tx, tz = out(0.25 - back - 1.0)
         build.box((tx, height + rise / 2, tz), (half, rise / 2, 1.0), wall, facing, ball=0.0)
     elif build.chance(0.3):
-        build.new_object("a poster")
+        build.new_object("poster")
         along = build.uniform(-0.6, 0.6) * half
         px, pz = out(0.07)
         size = build.uniform(0.5, 1.1)
@@ -183,7 +191,7 @@ def courtyard(build: Builder) -> Stage:
             build.box((build.uniform(-0.5, 0.5) * half_x, 1.2, depth), (0.8, 1.2, 0.05), dark, stretch=True, ball=0.0)
         elif build.chance(0.5):
             size = build.uniform(0.9, 0.42 * height)
-            build.words.append("a mural")
+            build.new_feature("mural")
             build.upright(
                 (build.uniform(-0.4, 0.4) * half_x, 0.5 + size, depth - 0.02),
                 size * 1.2,
@@ -192,6 +200,7 @@ def courtyard(build: Builder) -> Stage:
                 build.picture(),
                 stretch=True,
             )
+            build.end_object()
     else:
         _facade(build, (0, 0, depth), math.pi, half_x + 0.8, height + 2, 3.0, wall)
     for side in (-1, 1):
@@ -200,14 +209,15 @@ def courtyard(build: Builder) -> Stage:
         if style < 0.4:
             repeat = round(depth / build.uniform(2.2, 3.2))
             facing = -side * math.pi / 2
+            build.new_feature("arcade")
             build.upright(
                 (x, height / 2, depth / 2 - 2), depth / 2 + 2, height / 2, facing, wall,
                 mask=build.mask("arch"), mask_repeat=(float(repeat), 1.0),
             )  # fmt: skip
+            build.end_object()
             build.upright((x + side * 2.2, height / 2, depth / 2 - 2), depth / 2 + 2, height / 2, facing, wall.tinted(
                 (0.7 * wall.tint[0], 0.7 * wall.tint[1], 0.7 * wall.tint[2])))  # fmt: skip
             build.box((x + side * 1.2, height + 0.1, depth / 2 - 2), (1.4, 0.12, depth / 2 + 2), wall, ball=0.0)
-            build.words.append("arcades")
         elif style < 0.7:
             build.box((x + side * 0.4, height / 2, depth / 2 - 2), (0.4, height / 2, depth / 2 + 2), wall, ball=0.0)
         else:
@@ -224,7 +234,7 @@ def courtyard(build: Builder) -> Stage:
     middle_z = build.uniform(0.45, 0.6) * depth
     middle = build.random.random()
     if middle < 0.35:
-        build.new_object("a fountain")
+        build.new_object("fountain")
         build.cylinder((0, 0.3, middle_z), 1.5, 0.3, stone, ball=0.9)
         build.cylinder((0, 0.605, middle_z), 1.3, 0.01, build.material("water", metres=1.5, gloss=0.5), ball=0.0)
         build.cylinder((0, 0.9, middle_z), 0.18, 0.6, stone)
@@ -250,27 +260,32 @@ def courtyard(build: Builder) -> Stage:
         elif what < 0.7:
             bush(build, x, z, build.uniform(0.5, 0.9), leaf_material(build))
         elif what < 0.85:
-            build.new_object("barrels")
+            build.new_object("barrel", 2)
             wood = build.material("wood", metres=0.8)
             build.cylinder((x, 0.45, z), 0.3, 0.45, wood)
             build.cylinder((x + 0.66, 0.4, z + 0.2), 0.28, 0.4, wood)
             build.end_object()
         else:
-            build.new_object("crates")
+            build.new_object("crate", 2)
             crate = build.material("wood", "single", metres=0.8)
             build.box((x, 0.35, z), (0.35, 0.35, 0.35), crate, build.uniform(0, 1.5), stretch=True)
             build.box((x + 0.05, 0.92, z), (0.22, 0.22, 0.22), crate, build.uniform(0, 1.5), stretch=True)
             build.end_object()
+    if build.chance(0.4):
+        person(build, build.uniform(-0.5, 0.5) * half_x, build.uniform(0.3, 0.7) * depth, build.uniform(-3, 3))
+    elif build.chance(0.3):
+        quadruped(build, build.uniform(-0.4, 0.4) * half_x, build.uniform(0.25, 0.5) * depth, build.uniform(-3, 3), 0.5)
     aim = build.uniform(-0.3, 0.3)
     return Stage(
         kind="courtyard",
-        place=f"a {ground.word} courtyard with {wall.word} walls",
+        surfaces=(("wall", wall), ("ground", ground)),
         eye=(build.uniform(-0.4, 0.4) * half_x, build.uniform(1.4, 2.0), -1.5),
         yaw=aim,
         pitch=build.uniform(-0.02, 0.12),
-        fov=(50.0, 80.0),
+        fov=(40.0, 84.0),
         haze=build.uniform(0.0, 0.003),
         mover=(0.0, 0.4, 0.7 * depth),
+        movers=("ball", "person", "dog"),
         mover_reach=0.4 * half_x,
         mover_size=0.3,
     )

@@ -26,7 +26,7 @@ def glaze(build: Builder, gloss: float = 0.35) -> Material:
 
 def cup(build: Builder, x: float, z: float, base: float, saucer: bool) -> Extent:
     """A filled cup with a handle, on a saucer with a spoon or by itself."""
-    build.new_object("a cup")
+    build.new_object("mug")
     clay = glaze(build)
     tall, radius = build.uniform(0.03, 0.05), build.uniform(0.035, 0.05)
     floor, reach = base, radius
@@ -65,7 +65,7 @@ def cup(build: Builder, x: float, z: float, base: float, saucer: bool) -> Extent
 
 def plate(build: Builder, x: float, z: float, base: float) -> Extent:
     """A plate with food, most of it round."""
-    build.new_object("a plate of food")
+    build.new_object("plate")
     clay = glaze(build)
     reach = build.uniform(0.09, 0.14)
     build.cylinder((x, base + 0.005, z), 0.7 * reach, 0.005, clay, ball=0.0)
@@ -85,7 +85,7 @@ def plate(build: Builder, x: float, z: float, base: float) -> Extent:
 
 def flower(build: Builder, x: float, z: float, base: float, tall: float = 0.0) -> Extent:
     """One flower on a stem, its face half towards −z."""
-    build.new_object("a flower")
+    build.new_object("flower")
     tall, size = tall or build.uniform(0.16, 0.4), build.uniform(0.035, 0.07)
     hue = build.random.choice(PETALS)
     green = leaf_material(build, 0.25)
@@ -154,7 +154,7 @@ def fruits(build: Builder, x: float, z: float, base: float) -> Extent:
 
 def bottle(build: Builder, x: float, z: float, base: float) -> Extent:
     """A bottle with a label."""
-    build.new_object("a bottle")
+    build.new_object("bottle")
     hue = build.random.choice(((0.03, 0.08, 0.03), (0.1, 0.04, 0.01), (0.25, 0.3, 0.32), (0.02, 0.02, 0.02), (0.35, 0.2, 0.05)))
     glass = build.dyed(hue, "plaster", "marble", metres=0.6, gloss=0.8)
     paper = build.dyed(build.random.choice(CERAMIC), "paper", "plaster", metres=0.1)
@@ -170,7 +170,7 @@ def bottle(build: Builder, x: float, z: float, base: float) -> Extent:
 
 def books(build: Builder, x: float, z: float, base: float) -> Extent:
     """A stack of books with pages between plain covers."""
-    build.new_object("books")
+    build.new_object("book")
     height, pages = base, build.dyed((0.62, 0.58, 0.48), "paper", "plaster", metres=0.2)
     turn = build.uniform(0, 3.1)
     for _ in range(build.random.randrange(1, 5)):
@@ -189,7 +189,7 @@ def books(build: Builder, x: float, z: float, base: float) -> Extent:
 
 def pebbles(build: Builder, x: float, z: float, base: float) -> Extent:
     """Stones, heaped or in a stack."""
-    build.new_object("stones")
+    build.new_object("rock")
     rock = build.material("rock", "stone", "marble", metres=0.3, lightness=(0.06, 0.45), vary=0.3)
     height, size = base, build.uniform(0.03, 0.06)
     if build.chance(0.4):
@@ -210,7 +210,7 @@ def pebbles(build: Builder, x: float, z: float, base: float) -> Extent:
 
 def mushrooms(build: Builder, x: float, z: float, base: float) -> Extent:
     """A group of mushrooms."""
-    build.new_object("mushrooms")
+    build.new_object("mushroom")
     hue = build.random.choice(((0.3, 0.16, 0.07), (0.45, 0.05, 0.02), (0.55, 0.45, 0.3), (0.16, 0.1, 0.07)))
     cap, foot = build.dyed(hue, "sand", "plaster", metres=0.1, gloss=0.15), build.dyed((0.6, 0.54, 0.43), metres=0.1)
     for number in range(build.random.randrange(1, 5)):
@@ -226,13 +226,13 @@ def mushrooms(build: Builder, x: float, z: float, base: float) -> Extent:
 def pet(build: Builder, x: float, z: float, base: float) -> Extent:
     """A cat or a small dog that looks at the camera; on the ground only."""
     tall = build.uniform(0.22, 0.4)
-    quadruped(build, x, z, math.pi + build.uniform(-0.9, 0.9), tall, "a cat" if tall < 0.3 else "a dog")
+    quadruped(build, x, z, math.pi + build.uniform(-0.9, 0.9), tall, "cat" if tall < 0.3 else "dog", build.chance(0.4))
     return 1.3 * tall, tall
 
 
 def box_camera(build: Builder, x: float, z: float, base: float) -> Extent:
     """A camera, or some other apparatus with a round front and knobs."""
-    build.new_object("a camera")
+    build.new_object("camera")
     dark, steel = build.dyed((0.03, 0.03, 0.032), "fabric", metres=0.15), build.dyed((0.3, 0.3, 0.3), "metal", metres=0.3, gloss=0.6)
     turn = build.uniform(-0.6, 0.6)
     s, c = math.sin(turn), math.cos(turn)
@@ -253,7 +253,7 @@ def box_camera(build: Builder, x: float, z: float, base: float) -> Extent:
 
 def plant_pot(build: Builder, x: float, z: float, base: float) -> Extent:
     """A small pot with leaves on stalks."""
-    build.new_object("a potted plant")
+    build.new_object("plant")
     clay, green = glaze(build, 0.1), leaf_material(build, 0.25)
     tall, radius = build.uniform(0.06, 0.1), build.uniform(0.045, 0.07)
     build.cylinder((x, base + tall / 2, z), 0.75 * radius, tall / 2, clay, taper=-0.35)

@@ -20,7 +20,7 @@ def block_of_flats(
     build: Builder, x: float, z: float, half: float, height: float, yaw: float = 0.0, base: float = 0.0
 ) -> None:
     """A tall house with rows of windows on the two sides that look towards −z and the middle."""
-    build.new_object("a tall building")
+    build.new_object("house")
     wall = wall_material(build, 3.0)
     deep = half * build.uniform(0.6, 1.1)
     build.box((x, base + height / 2, z), (half, height / 2, deep), wall, yaw, ball=0.4)
@@ -44,7 +44,7 @@ def block_of_flats(
 
 def tower(build: Builder, x: float, z: float, height: float) -> None:
     """A tower of diminishing storeys under projecting roofs, or a plain one with a spire."""
-    build.new_object("a tower")
+    build.new_object("tower")
     wall, roof = wall_material(build, 1.8), build.dyed(build.random.choice(_ROOFS), "roof", "metal", metres=1.2)
     dark = build.dyed((0.05, 0.04, 0.04), "wood", metres=1.0)
     if build.chance(0.5):
@@ -87,7 +87,7 @@ def gable(
 
 def village(build: Builder, x: tuple[float, float], z: float, scale: float, count: int) -> None:
     """Small houses with gabled roofs in a row."""
-    build.new_object("houses")
+    build.new_object("house", count)
     for number in range(count):
         wall, roof = wall_material(build, 2.0 * scale), build.dyed(build.random.choice(_ROOFS), "roof", metres=1.5 * scale)
         place = x[0] + (x[1] - x[0]) * (number + build.uniform(0.1, 0.9)) / count
