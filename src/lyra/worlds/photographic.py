@@ -76,7 +76,11 @@ def neutral_looks(count: int, device: torch.device) -> CameraLook:
 
 
 def draw_looks(
-    count: int, device: torch.device, clean: float = 0.3, strength: float = 1.0, generator: torch.Generator | None = None
+    count: int,
+    device: torch.device,
+    clean: float = 0.3,
+    strength: float = 1.0,
+    generator: torch.Generator | None = None,
 ) -> CameraLook:
     """Random cameras.
 

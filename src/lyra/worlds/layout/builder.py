@@ -240,7 +240,7 @@ class Builder:
 
     def view(self) -> Material:
         """A photograph of a place, as bright as daylight seen from inside."""
-        tile = self.random.choice(self.tiles("view", "photo"))
+        tile = self.random.choice(self.tiles("view"))
         return Material(tile=tile, metres=1.0, mirror=True, glow=self.uniform(0.8, 1.8))
 
     def paint(self) -> Material:
@@ -394,9 +394,7 @@ class Builder:
         mask_repeat: tuple[float, float] = (1.0, 1.0),
     ) -> None:  # fmt: skip
         """A silhouette lying on the ground, seen from above; the bottom of its mask is at the far end."""
-        self.upright(
-            centre, half_x, half_z, 0.0, material, mask=mask, mask_repeat=mask_repeat, lean=math.pi / 2
-        )
+        self.upright(centre, half_x, half_z, 0.0, material, mask=mask, mask_repeat=mask_repeat, lean=math.pi / 2)
 
     def leaves(
         self, centre: Point, half: Point, material: Material, mask: int, repeat: float, yaw: float = 0.0
@@ -454,7 +452,14 @@ class Builder:
             self._rows[number] = (*row[:15], *velocity, spin, *pivot, *row[22:])
 
     def swing(
-        self, rows: range, axis: Point, amplitude: float, rate: float, phase: float, pivot: Point, sway: Point = (0, 0, 0)
+        self,
+        rows: range,
+        axis: Point,
+        amplitude: float,
+        rate: float,
+        phase: float,
+        pivot: Point,
+        sway: Point = (0, 0, 0),
     ) -> None:
         """Let the primitives ``rows`` swing to and fro (see `frame_tables`); axis, pivot and sway in world axes."""
         for number in rows:

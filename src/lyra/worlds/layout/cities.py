@@ -17,7 +17,7 @@ def city(build: Builder) -> Stage:
 
 def _overlook(build: Builder) -> Stage:
     """Blocks, roads and trees from a height."""
-    eye = build.uniform(9, 28)
+    eye = build.uniform(14, 40)
     ground = build.material("road", "ground", "paving", "grass", metres=7.0, lightness=(0.08, 0.3), macro=0.6)
     build.floor(0, 300, 900, 500, ground)
     asphalt = build.dyed((0.1, 0.1, 0.105), "road", metres=5.0)
@@ -26,7 +26,7 @@ def _overlook(build: Builder) -> Stage:
     build.box((0, 0.05, 150), (9.5, 0.05, 190), kerb, turn, ball=0.0)
     for side in (-1, 1):
         build.box((side * 4.6, 0.09, 150), (3.8, 0.05, 190), asphalt, turn, ball=0.0)
-    row = {-1: 1.1 * eye, 1: 1.4 * eye}
+    row = {-1: 1.4 * eye, 1: 1.8 * eye}
     for number in range(build.random.randrange(8, 12)):
         side = 1 if number % 2 else -1
         half = build.uniform(6, 12)
@@ -41,7 +41,9 @@ def _overlook(build: Builder) -> Stage:
         x = build.random.choice((-1, 1)) * build.uniform(11, 14 + 0.5 * z) + math.sin(turn) * (z - 150)
         build.new_object("tree")
         size = build.uniform(1.6, 3.2)
-        build.leaves((x, 1.1 * size, z), (size, 1.1 * size, size), leaves, build.mask("leaves"), 2.0, build.uniform(0, 3))
+        build.leaves(
+            (x, 1.1 * size, z), (size, 1.1 * size, size), leaves, build.mask("leaves"), 2.0, build.uniform(0, 3)
+        )
         build.ball((x, 1.0 * size, z), (0.75 * size,) * 3, leaves.tinted(_dimmed(leaves)), occluder=1.0)
         build.end_object()
     for _ in range(build.random.randrange(2, 4)):
@@ -157,7 +159,12 @@ def front(build: Builder, x: float, z: float, half: float, height: float, facing
             build.upright(at(place, level * step + 0.72, 0.88), 0.42 * bay, 0.48, facing, metal, mask=rail)
             for side in (-1, 1):
                 build.upright(
-                    at(place + side * 0.42 * bay, level * step + 0.72, 0.45), 0.45, 0.48, facing + math.pi / 2, metal, mask=rail
+                    at(place + side * 0.42 * bay, level * step + 0.72, 0.45),
+                    0.45,
+                    0.48,
+                    facing + math.pi / 2,
+                    metal,
+                    mask=rail,
                 )
         elif what < 0.75:
             build.box(at(place, (level + 0.5) * step, 0.3), (0.4 * bay, 0.46 * step, 0.32), wall, facing, ball=0.0)
@@ -165,11 +172,21 @@ def front(build: Builder, x: float, z: float, half: float, height: float, facing
         else:
             plant = leaf_material(build, 0.5)
             build.new_object("plant")
-            build.box(at(place, level * step + 0.52, 0.16), (0.26 * bay, 0.1, 0.14), build.dyed((0.3, 0.12, 0.06)), facing, ball=0.0)
-            build.leaves(at(place, level * step + 0.72, 0.18), (0.28 * bay, 0.22, 0.2), plant, build.mask("leaves"), 1.2)
+            build.box(
+                at(place, level * step + 0.52, 0.16),
+                (0.26 * bay, 0.1, 0.14),
+                build.dyed((0.3, 0.12, 0.06)),
+                facing,
+                ball=0.0,
+            )
+            build.leaves(
+                at(place, level * step + 0.72, 0.18), (0.28 * bay, 0.22, 0.2), plant, build.mask("leaves"), 1.2
+            )
             build.end_object()
     if build.chance(0.4):
-        cloth = build.dyed(build.random.choice(((0.35, 0.05, 0.04), (0.08, 0.2, 0.1), (0.6, 0.55, 0.42), (0.1, 0.14, 0.3))), "fabric")
+        cloth = build.dyed(
+            build.random.choice(((0.35, 0.05, 0.04), (0.08, 0.2, 0.1), (0.6, 0.55, 0.42), (0.1, 0.14, 0.3))), "fabric"
+        )
         build.new_object("awning")
         build.upright(at(0, 2.6, 0.6), 0.8 * half, 0.75, facing, cloth, lean=0.9)
         build.end_object()

@@ -81,10 +81,14 @@ def closeup(build: Builder) -> Stage:
 
 
 def _table(build: Builder, base: float, outdoors: bool) -> Material:
-    kinds = ("wood", "wood", "wood", "marble", "fabric", "stone") if not outdoors else ("wood", "wood", "stone", "metal")
+    kinds = (
+        ("wood", "wood", "wood", "marble", "fabric", "stone") if not outdoors else ("wood", "wood", "stone", "metal")
+    )
     top = build.material(build.random.choice(kinds), metres=0.8, lightness=(0.05, 0.5), gloss=0.15)
     half_x, half_z = build.uniform(0.5, 1.0), build.uniform(0.4, 0.7)
-    build.box((build.uniform(-0.2, 0.2), base - 0.02, 0.1), (half_x, 0.02, half_z), top, build.uniform(-0.15, 0.15), ball=0.0)
+    build.box(
+        (build.uniform(-0.2, 0.2), base - 0.02, 0.1), (half_x, 0.02, half_z), top, build.uniform(-0.15, 0.15), ball=0.0
+    )
     build.box((0, base / 2, 0.1), (0.06, base / 2 - 0.04, 0.06), top, ball=0.0)
     if build.chance(0.25):
         cloth = build.material("fabric", "paper", metres=0.35, lightness=(0.1, 0.6))
@@ -132,7 +136,9 @@ def _growth(build: Builder, radius: float, distance: float, among_flowers: bool)
 def _outdoors(build: Builder, on_table: bool, yaw: float) -> None:
     """A garden, a yard or open country behind the subject."""
     if on_table:
-        build.floor(0, 40, 120, 80, build.material("grass", "paving", "ground", metres=2.0, lightness=(0.08, 0.4), macro=0.5))
+        build.floor(
+            0, 40, 120, 80, build.material("grass", "paving", "ground", metres=2.0, lightness=(0.08, 0.4), macro=0.5)
+        )
     s, c = math.sin(yaw), math.cos(yaw)
     leaves, bark = leaf_material(build, 1.4), bark_material(build)
 
@@ -165,7 +171,11 @@ def _indoors(build: Builder, yaw: float) -> None:
     far, half = 6.0, 3.4
     floor = build.material("wood", "tile", "fabric", "stone", metres=1.3, lightness=(0.06, 0.4))
     build.floor(0, 1.5, half, 4.5, floor)
-    wall = build.paint() if build.chance(0.7) else build.material("brick", "wood", "plaster", metres=1.6, lightness=(0.1, 0.6))
+    wall = (
+        build.paint()
+        if build.chance(0.7)
+        else build.material("brick", "wood", "plaster", metres=1.6, lightness=(0.1, 0.6))
+    )
     back = build.uniform(1.4, far)
     build.upright((0, 1.4, back), half, 1.4, math.pi, wall, one_sided=True)
     build.upright((0, 1.4, -3.0), half, 1.4, 0.0, wall, one_sided=True)

@@ -46,9 +46,7 @@ class _Frame:
         )
 
 
-def person(
-    build: Builder, x: float, z: float, yaw: float, tall: float = 0.0, base: float = 0.0
-) -> tuple[Limb, ...]:
+def person(build: Builder, x: float, z: float, yaw: float, tall: float = 0.0, base: float = 0.0) -> tuple[Limb, ...]:
     """Somebody standing or walking, who looks along (sin yaw, cos yaw); returns legs and arms."""
     build.new_object("person")
     tall = tall or build.uniform(1.5, 1.9)
@@ -128,7 +126,9 @@ def quadruped(
         eye = body.at(turn + side * 0.075 * h, back + 0.18 * h + lift, 0.76 * h)
         build.ball(eye, (0.022 * h,) * 3, dark, occluder=0.0)
     root = body.at(0, back + 0.1 * h, -0.85 * h)
-    build.rod(root, body.at(build.uniform(-0.3, 0.3) * h, back + build.uniform(-0.4, 0.5) * h, -1.2 * h), 0.05 * h, coat)
+    build.rod(
+        root, body.at(build.uniform(-0.3, 0.3) * h, back + build.uniform(-0.4, 0.5) * h, -1.2 * h), 0.05 * h, coat
+    )
     build.end_object()
     return tuple(limbs)
 
@@ -142,13 +142,23 @@ def bird(build: Builder, x: float, z: float, yaw: float, size: float, base: floa
     stand = build.uniform(0.3, 0.8) * size
     build.blob(body.at(0, stand, 0), (0.24 * size, 0.26 * size, 0.45 * size), plumage, yaw, 0.25, occluder=1.0)
     build.ball(body.at(0, stand + 0.38 * size, 0.34 * size), (0.15 * size,) * 3, plumage)
-    build.rod(body.at(0, stand + 0.12 * size, 0.25 * size), body.at(0, stand + 0.36 * size, 0.33 * size), 0.11 * size, plumage)
+    build.rod(
+        body.at(0, stand + 0.12 * size, 0.25 * size), body.at(0, stand + 0.36 * size, 0.33 * size), 0.11 * size, plumage
+    )
     beak = body.at(0, stand + 0.36 * size, 0.62 * size)
     build.rod(body.at(0, stand + 0.37 * size, 0.44 * size), beak, 0.045 * size, dark, taper=0.9)
-    build.block(body.at(0, stand - 0.05 * size, -0.55 * size), (0.1 * size, 0.02 * size, 0.25 * size), plumage, yaw, 0.15)
+    build.block(
+        body.at(0, stand - 0.05 * size, -0.55 * size), (0.1 * size, 0.02 * size, 0.25 * size), plumage, yaw, 0.15
+    )
     for side in (-1, 1):
         build.rod(body.at(side * 0.08 * size, stand, 0), body.at(side * 0.09 * size, 0, 0.03 * size), 0.02 * size, dark)
-        build.blob(body.at(side * 0.22 * size, stand + 0.02 * size, -0.08 * size), (0.05 * size, 0.17 * size, 0.4 * size), dark if build.chance(0.4) else plumage, yaw, 0.25)
+        build.blob(
+            body.at(side * 0.22 * size, stand + 0.02 * size, -0.08 * size),
+            (0.05 * size, 0.17 * size, 0.4 * size),
+            dark if build.chance(0.4) else plumage,
+            yaw,
+            0.25,
+        )
     build.end_object()
 
 

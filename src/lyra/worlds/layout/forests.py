@@ -89,7 +89,11 @@ def _trunks(build: Builder, bark: Material, free: float) -> None:
             side = build.random.choice((-1, 1))
             build.rod(
                 start,
-                (start[0] + side * build.uniform(0.8, 2), start[1] + build.uniform(0.2, 1.4), start[2] + build.uniform(-1, 1)),
+                (
+                    start[0] + side * build.uniform(0.8, 2),
+                    start[1] + build.uniform(0.2, 1.4),
+                    start[2] + build.uniform(-1, 1),
+                ),
                 0.3 * girth,
                 skin,
                 taper=0.6,
@@ -140,9 +144,7 @@ def boulder(build: Builder, x: float, z: float, size: float, rock: Material, bas
     """Two or three tilted blocks and an ellipsoid grown into one stone."""
     build.new_object("rock")
     half = (size, size * build.uniform(0.5, 0.9), size * build.uniform(0.7, 1.2))
-    build.blob(
-        (x, base + 0.25 * half[1], z), half, rock, build.uniform(0, 3), build.uniform(-0.3, 0.3), occluder=1.0
-    )
+    build.blob((x, base + 0.25 * half[1], z), half, rock, build.uniform(0, 3), build.uniform(-0.3, 0.3), occluder=1.0)
     for _ in range(build.random.randrange(1, 3)):
         part = size * build.uniform(0.4, 0.7)
         build.block(

@@ -47,7 +47,13 @@ def _near_shore(build: Builder, shore: float, ground: Material) -> None:
     build.box((0, -0.35, shore - 40), (300, 0.4, 40), ground, ball=0.0)
     for _ in range(6):
         half = (build.uniform(1.5, 5), build.uniform(0.12, 0.4), build.uniform(0.8, 2.5))
-        build.ball((build.uniform(-14, 14), -0.02, shore + build.uniform(-0.6, 0.8)), half, ground, from_above=True, occluder=0.0)
+        build.ball(
+            (build.uniform(-14, 14), -0.02, shore + build.uniform(-0.6, 0.8)),
+            half,
+            ground,
+            from_above=True,
+            occluder=0.0,
+        )
     rock = build.material("rock", "cliff", metres=1.2, lightness=(0.06, 0.35), macro=0.5)
     for _ in range(build.random.randrange(1, 6)):
         z = shore + build.uniform(-1.5, 2)
@@ -93,7 +99,14 @@ def _far_shore(build: Builder, far: float, hue: Colour, eye: float) -> None:
     mask = build.mask("treeline")
     scale = max(far / 70, 0.8)
     build.upright(
-        (0, height, far + 12 * scale), 3.2 * far, height, math.pi, leaves, mask=mask, mask_repeat=(repeat, 1.0), puffy=True
+        (0, height, far + 12 * scale),
+        3.2 * far,
+        height,
+        math.pi,
+        leaves,
+        mask=mask,
+        mask_repeat=(repeat, 1.0),
+        puffy=True,
     )
     _mirror(build, far, 1.4 * height, eye, 3.2 * far, leaves, hue, mask, repeat)
     ridge = build.material("cliff", "grass", "forest", metres=22.0, lightness=(0.08, 0.3), macro=0.8)
@@ -101,7 +114,8 @@ def _far_shore(build: Builder, far: float, hue: Colour, eye: float) -> None:
         distance = far * (1.8 + 1.2 * layer)
         rise = build.uniform(0.04, 0.12) * distance
         build.upright(
-            (build.uniform(-20, 20), rise - 2, distance), 3.5 * distance, rise, math.pi, ridge, mask=build.mask("ridge"),
+            (build.uniform(-20, 20), rise - 2, distance), 3.5 * distance, rise, math.pi, ridge,
+            mask=build.mask("ridge"),
             mask_repeat=(build.random.choice((1.0, 2.0)), 1.0), lean=0.4,
         )  # fmt: skip
         if layer == 0:
@@ -112,7 +126,14 @@ def _far_shore(build: Builder, far: float, hue: Colour, eye: float) -> None:
     elif choice < 0.6:
         tower(build, build.uniform(-0.3, 0.3) * far, far + 5, max(0.16 * far, 9))
     for _ in range(build.random.randrange(0, 4)):
-        conifer(build, build.uniform(-0.8, 0.8) * far, far + 2, build.uniform(0.6, 1.4) * height, leaf_material(build, 3.0), bark_material(build))
+        conifer(
+            build,
+            build.uniform(-0.8, 0.8) * far,
+            far + 2,
+            build.uniform(0.6, 1.4) * height,
+            leaf_material(build, 3.0),
+            bark_material(build),
+        )
 
 
 def _mirror(
@@ -140,7 +161,9 @@ def boat(build: Builder, x: float, z: float, yaw: float) -> None:
     """A small boat, sometimes under sail."""
     build.new_object("boat")
     paint = build.dyed(
-        build.random.choice(((0.6, 0.6, 0.58), (0.3, 0.06, 0.04), (0.05, 0.1, 0.2), (0.3, 0.2, 0.1))), "wood", metres=1.0
+        build.random.choice(((0.6, 0.6, 0.58), (0.3, 0.06, 0.04), (0.05, 0.1, 0.2), (0.3, 0.2, 0.1))),
+        "wood",
+        metres=1.0,
     )
     long = build.uniform(1.4, 2.6)
     build.blob((x, 0.1, z), (0.32 * long, 0.34, long), paint, yaw, occluder=0.6)

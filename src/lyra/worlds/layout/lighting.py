@@ -106,6 +106,10 @@ def _sun_through_windows(build: Builder, stage: Stage, light: np.ndarray) -> Non
     """The sun instead of the lamp: its light falls through the holes in the walls as patches on floor and furniture."""
     azimuth = math.atan2(stage.window[0], stage.window[2]) + build.uniform(-0.8, 0.8)
     elevation = build.uniform(0.5, 0.95)
-    light[KEY] = (math.sin(azimuth) * math.cos(elevation), -math.sin(elevation), math.cos(azimuth) * math.cos(elevation))
+    light[KEY] = (
+        math.sin(azimuth) * math.cos(elevation),
+        -math.sin(elevation),
+        math.cos(azimuth) * math.cos(elevation),
+    )
     light[KEY_IS_POINT] = 0.0
     light[KEY_RGB] = np.array((1.0, 0.92, 0.78), np.float32) * build.uniform(2.0, 4.5)

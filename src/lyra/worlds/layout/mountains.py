@@ -40,15 +40,15 @@ def mountain(build: Builder) -> Stage:
     needles, bark = leaf_material(build, 1.6), bark_material(build)
     for _ in range(build.random.randrange(0, 6)):
         z = build.uniform(9, 45)
-        conifer(build, build.random.choice((-1, 1)) * build.uniform(0.15, 0.7) * z, z, build.uniform(3, 8), needles, bark)
+        conifer(
+            build, build.random.choice((-1, 1)) * build.uniform(0.15, 0.7) * z, z, build.uniform(3, 8), needles, bark
+        )
     if build.chance(0.3):
         person(build, build.uniform(-1.5, 1.5), build.uniform(4, 10), build.uniform(-math.pi, math.pi))
     elif build.chance(0.35):
         for _ in range(build.random.randrange(1, 4)):
             z = build.uniform(5, 14)
-            quadruped(
-                build, build.uniform(-0.4, 0.4) * z, z, build.uniform(-3, 3), build.uniform(0.6, 1.3), "cow"
-            )
+            quadruped(build, build.uniform(-0.4, 0.4) * z, z, build.uniform(-3, 3), build.uniform(0.6, 1.3), "cow")
     return Stage(
         kind="landscape",
         style="mountain",
@@ -79,16 +79,17 @@ def _slopes(build: Builder, ground: Material, side: int) -> None:
 
 
 def _peaks(build: Builder, rock: Material, side: int) -> None:
-    """Broken rock in layers: jagged flats that lean back, with blocks and scree before them, some of it under snow."""
+    """Broken rock in layers: jagged flats that lean back, blocks and scree before them, snow on the farther ones."""
     snowy = build.chance(0.5)
     snow = build.dyed((0.75, 0.78, 0.82), "snow", metres=6.0)
     distance = build.uniform(60, 150)
     for layer in range(build.random.randrange(3, 6)):
         z = distance * (1 + 0.14 * layer)
-        height = distance * build.uniform(0.1, 0.2) * (1 + 0.35 * layer)
+        height = distance * build.uniform(0.06, 0.14) * (1 + 0.35 * layer)
         x = side * build.uniform(-0.1, 0.5) * distance
         shade = build.uniform(0.75, 1.25)
-        skin = rock.tinted((shade * rock.tint[0], shade * rock.tint[1], shade * rock.tint[2]))
+        base = snow if snowy and layer > 1 and build.chance(0.6) else rock
+        skin = base.tinted((shade * base.tint[0], shade * base.tint[1], shade * base.tint[2]))
         wide = distance * build.uniform(0.8, 1.6)
         mask, repeat = build.mask("ridge"), (build.random.choice((1.0, 1.0, 2.0)), 1.0)
         lean = build.uniform(0.25, 0.7)
@@ -102,10 +103,6 @@ def _peaks(build: Builder, rock: Material, side: int) -> None:
                 build.block(centre, half, skin, *tilt)
             else:
                 build.blob(centre, half, skin, *tilt)
-        if snowy:
-            for _ in range(2):
-                at = (x + build.uniform(-0.5, 0.5) * wide, build.uniform(0.1, 0.4) * height, z - build.uniform(5, 9))
-                build.blob(at, (0.25 * height, 0.1 * height, 0.3 * height), snow, build.uniform(0, 3), 0.6)
     far = Material(rock.tile, 26.0, True, rock.tint, 0.8)
     rise = build.uniform(0.12, 0.3) * distance
     build.upright(

@@ -39,16 +39,17 @@ def park(build: Builder) -> Stage:
         wood = build.material("wood", metres=0.8, lightness=(0.06, 0.35))
         furniture.bench(build, build.random.choice((-1, 1)) * build.uniform(0.2, 0.5) * z, z, math.pi, wood)
     _distance(build)
-    eye = build.uniform(0.5, 1.1) if low and build.chance(0.6) else build.uniform(1.2, 1.8)
-    aim = 0.35 if low else 0.95
+    if not low or build.chance(0.3):
+        _hedge(build, distance + build.uniform(1.8, 4.5))
+    eye = build.uniform(0.6, 1.2) if low and build.chance(0.6) else build.uniform(1.2, 1.7)
     return Stage(
         kind="landscape",
         style="park",
         surfaces=(("ground", ground),),
         eye=(0.0, eye, 0.0),
         yaw=build.uniform(-0.15, 0.15),
-        pitch=math.atan2(eye - aim, distance) * build.uniform(0.4, 1.0),
-        fov=(36.0, 72.0),
+        pitch=math.atan2(eye, build.uniform(1.2, 1.5) * distance) if low else build.uniform(0.06, 0.16),
+        fov=(36.0, 68.0),
         haze=build.uniform(0.0005, 0.004),
         mover=(0.5, 0.12, distance + 2.5),
         movers=("ball", "person", "dog", "dog"),
@@ -66,7 +67,12 @@ def _subjects(build: Builder, distance: float) -> bool:
         for number in range(build.random.choice((1, 1, 2, 2, 3))):
             x = (number - 0.5) * build.uniform(0.7, 1.1) + build.uniform(-0.2, 0.2)
             quadruped(
-                build, x, distance + build.uniform(0, 0.8), toward + build.uniform(-0.6, 0.6), size, lying=build.chance(0.25)
+                build,
+                x,
+                distance + build.uniform(0, 0.8),
+                toward + build.uniform(-0.6, 0.6),
+                size,
+                lying=build.chance(0.25),
             )
         return True
     if what < 0.5:
@@ -92,6 +98,22 @@ def _subjects(build: Builder, distance: float) -> bool:
     return False
 
 
+def _hedge(build: Builder, z: float) -> None:
+    """Something that closes the view behind the subject: a hedge or a wall."""
+    turn = math.pi + build.uniform(-0.2, 0.2)
+    if build.chance(0.5):
+        wall = build.material("brick", "stone", "plaster", "wood", metres=1.6, lightness=(0.1, 0.5), macro=0.3)
+        build.box((0, 1.2, z), (14, build.uniform(0.9, 2.4), 0.2), wall, turn, ball=0.0)
+        return
+    leaves = leaf_material(build, 1.4)
+    for layer in range(3):
+        mask = build.mask("bush" if layer else "leaves")
+        repeat = (build.random.choice((5.0, 8.0)), 1.0)
+        build.upright(
+            (0, 0.9, z + 0.35 * layer), 14, 1.2 + 0.4 * layer, turn, leaves, mask=mask, mask_repeat=repeat, puffy=True
+        )
+
+
 def _distance(build: Builder) -> None:
     """What closes the view: trees, houses or flats."""
     wood = leaf_material(build, 3.0)
@@ -104,4 +126,6 @@ def _distance(build: Builder) -> None:
         village(build, (-22, 22), build.uniform(26, 36), 1.0, build.random.randrange(2, 4))
     elif what < 0.5:
         for _ in range(2):
-            block_of_flats(build, build.uniform(-30, 30), build.uniform(65, 90), build.uniform(7, 12), build.uniform(14, 35))
+            block_of_flats(
+                build, build.uniform(-30, 30), build.uniform(65, 90), build.uniform(7, 12), build.uniform(14, 35)
+            )

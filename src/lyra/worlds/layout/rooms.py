@@ -12,6 +12,9 @@ from lyra.worlds.layout.stage import Stage
 _FACING = {"left": math.pi / 2, "right": -math.pi / 2, "far": math.pi}
 
 
+_NEIGHBOURS = ((0.5, 0.48, 0.44), (0.4, 0.2, 0.13), (0.6, 0.52, 0.4))
+
+
 def room(build: Builder) -> Stage:
     """A furnished room seen from one end; x is −w…w, z is −1…depth."""
     half_x, depth, height = build.uniform(2.0, 3.6), build.uniform(4.6, 8.0), build.uniform(2.5, 3.4)
@@ -177,7 +180,7 @@ def _outside(build: Builder, depth: float) -> None:
             build.upright((x, 3.0, z), 1.1 * away, 0.7 * away, facing, build.view(), stretch=True)
             continue
         if seen < 0.6:
-            wall = build.dyed(build.random.choice(((0.5, 0.48, 0.44), (0.4, 0.2, 0.13), (0.6, 0.52, 0.4))), "plaster", "brick")
+            wall = build.dyed(build.random.choice(_NEIGHBOURS), "plaster", "brick")
             build.upright((x, 3.0, z), 40, build.uniform(4, 8), facing, replace(wall, metres=2.2, glow=0.5))
         kind = build.random.choice(("treeline", "crown", "leaves", "bush"))
         repeat = {"treeline": 2.0, "crown": 7.0, "leaves": 6.0, "bush": 9.0}[kind]
@@ -247,7 +250,8 @@ def _furnish(
             if build.chance(0.2):  # it opens and closes
                 leaf = range(len(build) - 1, len(build))
                 hinge = (x - 0.47, 0.0, depth - 0.05)
-                build.swing(leaf, (0.0, 1.0, 0.0), build.uniform(0.3, 0.6), build.uniform(0.8, 1.6), -math.pi / 2, hinge)
+                wide, rate = build.uniform(0.3, 0.6), build.uniform(0.8, 1.6)
+                build.swing(leaf, (0.0, 1.0, 0.0), wide, rate, -math.pi / 2, hinge)
             build.end_object()
         else:
             furniture.wall_picture(

@@ -31,7 +31,8 @@ _LAYOUTS = {
 }  # fmt: skip
 KINDS: tuple[str, ...] = tuple(_LAYOUTS)
 _WEIGHTS = tuple(weight for _, weight in _LAYOUTS.values())
-_ATTEMPTS = 5
+_ATTEMPTS = 8
+_MOST_PRIMITIVES = 128
 _MOTION = (*range(VELOCITY.start, VELOCITY.stop), SPIN, SWING, *range(SWAY.start, SWAY.stop))
 
 
@@ -54,7 +55,7 @@ def sample_world(seed: int, split: Split, textures: TextureSet | Catalogue, kind
     catalogue = textures.catalogue if isinstance(textures, TextureSet) else textures
     generator = random.Random(f"{split}/{seed}")
     drawn = generator.choices(KINDS, _WEIGHTS)[0]
-    for attempt in range(_ATTEMPTS):
+    for _ in range(_ATTEMPTS):
         build = Builder(generator, catalogue)
         stage = _LAYOUTS[kind or drawn][0](build)
         fov = math.radians(build.uniform(*stage.fov))
@@ -62,7 +63,7 @@ def sample_world(seed: int, split: Split, textures: TextureSet | Catalogue, kind
         moving = add_mover(build, stage) or stage.moving
         c2w = camera_pose(stage, generator.gauss(0.0, 0.012))
         table = clear_the_way(build.table(), c2w, fov)
-        if has_room(table, c2w, fov) or attempt == _ATTEMPTS - 1:
+        if len(table.rows) <= _MOST_PRIMITIVES and has_room(table, c2w, fov):
             break
     return World(
         seed=seed,

@@ -41,14 +41,20 @@ def cup(build: Builder, x: float, z: float, base: float, saucer: bool) -> Extent
     build.cylinder((x, floor + 2 * tall + 0.0005, z), 0.92 * radius, 0.001, inside, ball=0.0)
     drink = build.random.choice(((0.035, 0.014, 0.006), (0.3, 0.15, 0.06), (0.22, 0.08, 0.02), (0.45, 0.36, 0.26)))
     build.cylinder(
-        (x, floor + 2 * tall + 0.0012, z), 0.82 * radius, 0.001, build.dyed(drink, "marble", metres=0.2, gloss=0.4), ball=0.0
+        (x, floor + 2 * tall + 0.0012, z),
+        0.82 * radius,
+        0.001,
+        build.dyed(drink, "marble", metres=0.2, gloss=0.4),
+        ball=0.0,
     )
     turn = build.uniform(-1.2, 1.2) + (math.pi if build.chance(0.4) else 0.0)
     points = []
     for step in range(6):
         angle = -1.15 + 2.3 * step / 5
         out = radius * (0.82 + 0.62 * math.cos(angle))
-        points.append((x + out * math.cos(turn), floor + tall * (1.05 + 0.72 * math.sin(angle)), z + out * math.sin(turn)))
+        points.append(
+            (x + out * math.cos(turn), floor + tall * (1.05 + 0.72 * math.sin(angle)), z + out * math.sin(turn))
+        )
     for start, end in zip(points, points[1:], strict=False):
         build.rod(start, end, 0.0055, clay)
         build.ball(end, (0.0055,) * 3, clay, occluder=0.0)
@@ -103,12 +109,16 @@ def flower(build: Builder, x: float, z: float, base: float, tall: float = 0.0) -
             reach = size * (0.72 - 0.25 * ring)
             lift = size * (0.1 + 0.3 * ring)
             out = [math.cos(angle) * side[k] + math.sin(angle) * third[k] for k in range(3)]
-            centre = (x + reach * out[0] + lift * up[0], base + tall + reach * out[1] + lift * up[1], z + reach * out[2] + lift * up[2])
+            centre = (
+                x + reach * out[0] + lift * up[0],
+                base + tall + reach * out[1] + lift * up[1],
+                z + reach * out[2] + lift * up[2],
+            )
             _petal(build, centre, out, up, size * (0.42 - 0.08 * ring), petal)
     heart = build.dyed((0.4, 0.22, 0.03) if build.chance(0.6) else hue, "sand", "other", metres=0.06)
     middle = (x + 0.16 * size * up[0], base + tall + 0.16 * size * up[1], z + 0.16 * size * up[2])
     build.ball(middle, (0.3 * size, 0.26 * size, 0.3 * size), heart)
-    for number in range(3):
+    for _ in range(3):
         angle, at = build.uniform(0, 6.3), build.uniform(0.15, 0.75) * tall
         long = build.uniform(0.05, 0.11)
         build.blob(
@@ -119,7 +129,14 @@ def flower(build: Builder, x: float, z: float, base: float, tall: float = 0.0) -
     return tall + size, size
 
 
-def _petal(build: Builder, centre: tuple[float, float, float], out: list[float], up: tuple[float, float, float], size: float, material: Material) -> None:
+def _petal(
+    build: Builder,
+    centre: tuple[float, float, float],
+    out: list[float],
+    up: tuple[float, float, float],
+    size: float,
+    material: Material,
+) -> None:
     """A flat ellipsoid, long along ``out`` and thin along ``up`` (heights upwards)."""
     yaw = math.atan2(out[0], out[2])
     lean = math.asin(max(-1.0, min(1.0, -out[1])))
@@ -145,9 +162,18 @@ def fruits(build: Builder, x: float, z: float, base: float) -> Extent:
     for number in range(build.random.randrange(2, 7)):
         dx, dy, dz = spots[number]
         at = (x + dx * size, base + lift + size * (0.95 + dy), z + dz * size)
-        build.blob(at, (size, 0.93 * size, size), skins[build.random.randrange(2)], build.uniform(0, 3), build.uniform(-0.4, 0.4), occluder=1.0)
+        build.blob(
+            at,
+            (size, 0.93 * size, size),
+            skins[build.random.randrange(2)],
+            build.uniform(0, 3),
+            build.uniform(-0.4, 0.4),
+            occluder=1.0,
+        )
         if build.chance(0.5):
-            build.rod((at[0], at[1] + 0.85 * size, at[2]), (at[0] + 0.2 * size, at[1] + 1.35 * size, at[2]), 0.08 * size, stem)
+            build.rod(
+                (at[0], at[1] + 0.85 * size, at[2]), (at[0] + 0.2 * size, at[1] + 1.35 * size, at[2]), 0.08 * size, stem
+            )
     build.end_object()
     return 2.5 * size + lift, 3 * size + (0.05 if in_bowl else 0.0)
 
@@ -155,7 +181,9 @@ def fruits(build: Builder, x: float, z: float, base: float) -> Extent:
 def bottle(build: Builder, x: float, z: float, base: float) -> Extent:
     """A bottle with a label."""
     build.new_object("bottle")
-    hue = build.random.choice(((0.03, 0.08, 0.03), (0.1, 0.04, 0.01), (0.25, 0.3, 0.32), (0.02, 0.02, 0.02), (0.35, 0.2, 0.05)))
+    hue = build.random.choice(
+        ((0.03, 0.08, 0.03), (0.1, 0.04, 0.01), (0.25, 0.3, 0.32), (0.02, 0.02, 0.02), (0.35, 0.2, 0.05))
+    )
     glass = build.dyed(hue, "plaster", "marble", metres=0.6, gloss=0.8)
     paper = build.dyed(build.random.choice(CERAMIC), "paper", "plaster", metres=0.1)
     body, radius = build.uniform(0.07, 0.1), build.uniform(0.032, 0.042)
@@ -195,7 +223,9 @@ def pebbles(build: Builder, x: float, z: float, base: float) -> Extent:
     if build.chance(0.4):
         for _ in range(build.random.randrange(3, 6)):
             thick = 0.4 * size
-            build.blob((x, height + thick, z), (size, thick, 0.85 * size), rock, build.uniform(0, 3), 0.06, occluder=1.0)
+            build.blob(
+                (x, height + thick, z), (size, thick, 0.85 * size), rock, build.uniform(0, 3), 0.06, occluder=1.0
+            )
             height += 1.9 * thick
             size *= 0.8
         return height - base, 0.07
@@ -203,7 +233,9 @@ def pebbles(build: Builder, x: float, z: float, base: float) -> Extent:
         part = size * build.uniform(0.4, 1.2)
         at = (x + build.uniform(-2, 2) * size, base + 0.4 * part, z + build.uniform(-2, 2) * size)
         half = (part, 0.6 * part, part * build.uniform(0.6, 1))
-        build.blob(at, half, rock, build.uniform(0, 3), build.uniform(-0.4, 0.4), build.uniform(-0.3, 0.3), occluder=1.0)
+        build.blob(
+            at, half, rock, build.uniform(0, 3), build.uniform(-0.4, 0.4), build.uniform(-0.3, 0.3), occluder=1.0
+        )
     build.end_object()
     return 1.2 * size, 2.5 * size
 
@@ -218,7 +250,9 @@ def mushrooms(build: Builder, x: float, z: float, base: float) -> Extent:
         dx, dz = (0.0, 0.0) if number == 0 else (build.uniform(-0.09, 0.09), build.uniform(-0.03, 0.09))
         build.rod((x + dx, base - 0.01, z + dz), (x + dx, base + tall, z + dz), 0.17 * tall, foot, 0.25, 1.0)
         size = tall * build.uniform(0.45, 0.75)
-        build.blob((x + dx, base + tall, z + dz), (size, 0.5 * size, size), cap, 0.0, build.uniform(-0.2, 0.2), occluder=0.8)
+        build.blob(
+            (x + dx, base + tall, z + dz), (size, 0.5 * size, size), cap, 0.0, build.uniform(-0.2, 0.2), occluder=0.8
+        )
     build.end_object()
     return 0.1, 0.09
 
@@ -233,7 +267,10 @@ def pet(build: Builder, x: float, z: float, base: float) -> Extent:
 def box_camera(build: Builder, x: float, z: float, base: float) -> Extent:
     """A camera, or some other apparatus with a round front and knobs."""
     build.new_object("camera")
-    dark, steel = build.dyed((0.03, 0.03, 0.032), "fabric", metres=0.15), build.dyed((0.3, 0.3, 0.3), "metal", metres=0.3, gloss=0.6)
+    dark, steel = (
+        build.dyed((0.03, 0.03, 0.032), "fabric", metres=0.15),
+        build.dyed((0.3, 0.3, 0.3), "metal", metres=0.3, gloss=0.6),
+    )
     turn = build.uniform(-0.6, 0.6)
     s, c = math.sin(turn), math.cos(turn)
 
@@ -243,7 +280,9 @@ def box_camera(build: Builder, x: float, z: float, base: float) -> Extent:
     build.box(at(0, 0.04, 0), (0.07, 0.033, 0.022), dark, -turn)
     build.box(at(0, 0.078, 0), (0.068, 0.008, 0.02), steel, -turn, ball=0.0)
     build.rod(at(0.01, 0.04, -0.02), at(0.01, 0.04, -0.06), 0.029, steel, ball=1.0)
-    build.rod(at(0.01, 0.04, -0.058), at(0.01, 0.04, -0.0615), 0.022, build.dyed((0.01, 0.012, 0.02), metres=0.1, gloss=0.9))
+    build.rod(
+        at(0.01, 0.04, -0.058), at(0.01, 0.04, -0.0615), 0.022, build.dyed((0.01, 0.012, 0.02), metres=0.1, gloss=0.9)
+    )
     for place in (-0.048, 0.045):
         build.rod(at(place, 0.084, 0), at(place, 0.096, 0), 0.011, steel)
     build.box(at(-0.045, 0.066, -0.023), (0.01, 0.007, 0.002), glaze(build), -turn, ball=0.0)
@@ -265,6 +304,14 @@ def plant_pot(build: Builder, x: float, z: float, base: float) -> Extent:
         build.rod((x, base + tall, z), tip, 0.0028, green)
         long = build.uniform(0.025, 0.05)
         ahead = (tip[0] + 0.7 * long * math.sin(angle), tip[1], tip[2] + 0.7 * long * math.cos(angle))
-        build.blob(ahead, (0.45 * long, 0.004, long), green, angle, build.uniform(-0.7, 0.5), build.uniform(-0.4, 0.4), occluder=0.5)
+        build.blob(
+            ahead,
+            (0.45 * long, 0.004, long),
+            green,
+            angle,
+            build.uniform(-0.7, 0.5),
+            build.uniform(-0.4, 0.4),
+            occluder=0.5,
+        )
     build.end_object()
     return tall + 0.15, 0.11

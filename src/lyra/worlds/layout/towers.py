@@ -58,7 +58,9 @@ def tower(build: Builder, x: float, z: float, height: float) -> None:
             build.cylinder((x, middle + 0.42 * step, z), 1.2 * size, 0.16 * step, roof, taper=0.45, turns=6.0, ball=0.0)
         top = (storeys + 0.35) * step
         build.cylinder((x, top, z), 0.5 * width, 0.45 * step, roof, taper=0.95, turns=4.0, ball=0.0)
-        build.ball((x, top + 0.55 * step, z), (0.03 * height,) * 3, build.dyed((0.5, 0.35, 0.08), "metal"), occluder=0.0)
+        build.ball(
+            (x, top + 0.55 * step, z), (0.03 * height,) * 3, build.dyed((0.5, 0.35, 0.08), "metal"), occluder=0.0
+        )
     else:
         half = 0.09 * height
         build.box((x, 0.35 * height, z), (half, 0.35 * height, half), wall, build.uniform(-0.4, 0.4), ball=0.6)
@@ -89,7 +91,10 @@ def village(build: Builder, x: tuple[float, float], z: float, scale: float, coun
     """Small houses with gabled roofs in a row."""
     build.new_object("house", count)
     for number in range(count):
-        wall, roof = wall_material(build, 2.0 * scale), build.dyed(build.random.choice(_ROOFS), "roof", metres=1.5 * scale)
+        wall, roof = (
+            wall_material(build, 2.0 * scale),
+            build.dyed(build.random.choice(_ROOFS), "roof", metres=1.5 * scale),
+        )
         place = x[0] + (x[1] - x[0]) * (number + build.uniform(0.1, 0.9)) / count
         half_x, half_z = build.uniform(2.5, 4.5) * scale, build.uniform(2, 3) * scale
         high, yaw = build.uniform(1.3, 2.4) * scale, build.uniform(-0.4, 0.4)
