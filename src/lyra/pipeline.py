@@ -115,9 +115,9 @@ class GenerateOptions:
         if self.guidance is not None and not 0 <= self.guidance <= 30:
             raise InputError(f"guidance {self.guidance:g} is outside 0…30; 1 follows the prompt without exaggeration")
         if not 1 <= self.candidates <= 64:
-            raise InputError(f"{self.candidates} candidates are outside 1…64")
+            raise InputError(f"{self.candidates} candidates are outside 1…64; give a number in between")
         if self.choose is not None and not 1 <= self.choose <= self.candidates:
-            raise InputError(f"choice {self.choose} is outside 1…{self.candidates}, the candidates' numbers")
+            raise InputError(f"choice {self.choose} is outside 1…{self.candidates}, the candidates; give one, or best")
         if self.steps is not None and not 1 <= self.steps <= 200:
             raise InputError(f"steps {self.steps} is outside 1…200; leave it out for the network's own number")
         if not 0 <= self.seed < 2**31:

@@ -51,8 +51,8 @@ def test_the_pool_keeps_each_text_with_its_clip(tiny):
     assert captioned.tolist() == [True, False, True, False]  # one world, one photograph, twice
     assert task.model.config.text and task.model.config.illustrates and task.model.config.text_tokens == 4
     torch.manual_seed(1)
-    _, inputs = task.pool.draw(16)
-    for row, told in zip(inputs.source, inputs.text, strict=True):
+    slots = task.pool.draw(16)
+    for row, told in zip(source[slots], text[slots], strict=True):
         match = [number for number in range(4) if torch.equal(source[number], row)]
         assert len(match) == 1 and torch.equal(text[match[0]], told)
 

@@ -1,6 +1,5 @@
 """``lyra export``: a scene for other programs."""
 
-import math
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +12,8 @@ from lyra.cli.sizes import seconds
 if TYPE_CHECKING:
     from lyra.exports import ExportReport
 
+_ROUNDING = 100
+"""dB from which two pictures differ by rounding in float32, if at all."""
 Format = Literal["ply", "compressed-ply", "splat", "spz", "sog", "glb", "usd", "frames", "4dgs", "html", "mesh-glb"]
 
 
@@ -67,4 +68,4 @@ def _print(report: "ExportReport", total: float) -> None:
 
 
 def _decibel(value: float) -> str:
-    return f"{value:.1f} dB" if math.isfinite(value) else "identical"
+    return f"{value:.1f} dB" if value < _ROUNDING else f"over {_ROUNDING} dB"

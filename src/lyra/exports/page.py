@@ -30,7 +30,7 @@ def read_page(path: Path) -> tuple[Gaussians, ...]:
         text = path.read_text(encoding="utf-8")
         found = _MANIFEST.search(text)
         sets = json.loads(found[1])["sets"] if found else []
-        packed = [(_element(text, each["source"]), each["count"]) for each in sets]
+        packed = [(_element(text, each["source"]), int(each["count"])) for each in sets]
     except OSError as error:
         raise InputError(f"{_WHAT} {path} cannot be read ({reason(error)}); check its permissions") from error
     except (ValueError, KeyError, TypeError, zlib.error, binascii.Error) as error:

@@ -28,12 +28,13 @@ def staged(targets: Sequence[Path]) -> Iterator[list[Path]]:
     try:
         parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix=".lyra-", dir=parent) as folder:
-            paths = [Path(folder) / target.name for target in targets]
+            aside = Path(folder)
+            paths = [aside / target.name for target in targets]
             try:
                 yield paths
             except InputError as error:
                 # a writer's complaint should name the place that the user knows
-                raise InputError(str(error).replace(folder, str(parent))) from error
+                raise InputError(str(error).replace(str(aside), str(parent))) from error
             for path, target in zip(paths, targets, strict=True):
                 os.replace(path, target)
             finished = True

@@ -8,7 +8,8 @@ import pytest
 import torch
 
 from lyra.hub import config_from_dict, config_to_dict, load_model
-from lyra.models.teacher import Teacher, TeacherConfig, TeacherInputs, empty_cache, nano, official, pool_mask
+from lyra.models.teacher import Teacher, TeacherConfig, TeacherInputs, empty_cache, nano, pool_mask
+from lyra.models.teacher.config import official  # the package's module of that name would shadow it
 from lyra.models.teacher.official import from_official, official_names, to_official
 from lyra.structures import InputError
 

@@ -15,7 +15,7 @@ from lyra.structures import InputError
         ("the café's façade", ("the", "cafes", "facade")),
         ("it’s 4K", ("its", "4k")),
         ("under_score", ("under", "score")),
-        ("комната 部屋", ("комната", "部屋")),
+        ("комната лампой 部屋", ("комната", "лампой", "部屋")),
         ("…!?", ()),
     ],
 )

@@ -12,6 +12,7 @@ LONGEST_WORD = 32
 """Letters of a word that are read; the rest of a longer one says nothing new."""
 
 _WORD = re.compile(r"[^\W_]+")
+_ACCENTED = re.compile(r"([a-z])[\u0300-\u036f]+")
 _APOSTROPHES = re.compile(r"['\u2019`]")
 _WHITESPACE_CONTROLS = "\t\n\r\v\f"
 
@@ -45,9 +46,9 @@ def check_prompt(prompt: str, max_words: int) -> str:
 
 
 def split_words(text: str) -> tuple[str, ...]:
-    """Lower-case words without accents; punctuation separates, apostrophes do not."""
+    """Lower-case words without the accents of Latin letters; punctuation separates, apostrophes do not."""
     decomposed = unicodedata.normalize("NFKD", _APOSTROPHES.sub("", text).casefold())
-    plain = "".join(letter for letter in decomposed if not unicodedata.combining(letter))
+    plain = unicodedata.normalize("NFKC", _ACCENTED.sub(r"\1", decomposed))
     return tuple(word[:LONGEST_WORD] for word in _WORD.findall(plain))
 
 
