@@ -116,23 +116,3 @@ def random_intrinsics(count: int, height: int, width: int, device: torch.device)
     if width < height:
         fov_long = 2 * torch.atan(torch.tan(fov_long / 2) * width / height)
     return intrinsics_from_fov(fov_long, height, width)
-
-
-def photometric(rgb: Tensor, strength: float = 1.0) -> Tensor:
-    """Change exposure, gamma, colour balance, contrast, blur and noise of [B, 3, H, W] pictures, each its own way."""
-    count, device = rgb.shape[0], rgb.device
-
-    def spread(amount: float, channels: int = 1) -> Tensor:
-        return torch.randn(count, channels, 1, 1, device=device) * amount * strength
-
-    out = rgb.clamp(1e-4, 1) ** torch.exp(spread(0.25))
-    out = out * torch.exp(spread(0.2)) * torch.exp(spread(0.08, 3))
-    mean = out.mean(dim=(1, 2, 3), keepdim=True)
-    out = mean + (out - mean) * torch.exp(spread(0.2))
-    grey = out.mean(dim=1, keepdim=True)
-    out = grey + (out - grey) * torch.exp(spread(0.3)) * (torch.rand(count, 1, 1, 1, device=device) > 0.05)
-    soft = F.avg_pool2d(F.pad(out, (1, 1, 1, 1), mode="replicate"), 3, 1)
-    blur = torch.rand(count, 1, 1, 1, device=device) * (torch.rand(count, 1, 1, 1, device=device) < 0.4)
-    out = out + blur * (soft - out)
-    noise = torch.rand(count, 1, 1, 1, device=device) * 0.03 * strength
-    return (out + noise * torch.randn_like(out)).clamp(0, 1)

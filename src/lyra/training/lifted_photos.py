@@ -1,4 +1,4 @@
-"""Photographs that move as scenes do: lifted with a depth network, seen from elsewhere first, and approached from there.
+"""Photographs that move as scenes do: lifted with a depth network, first seen from elsewhere, then approached.
 
 A photograph shows one view, so what its objects hide is unknown. Turned round in time it is known: the clip begins at
 a virtual view, rendered from the lifted photograph, and ends (or, on a circle, comes farthest) at the photograph
@@ -21,6 +21,7 @@ from lyra.models.depth import DepthNet
 from lyra.models.depth.model import SIZE_MULTIPLE
 from lyra.stages.warp import BACKGROUND_POWER, fill_holes, warp_clips
 from lyra.training.device_data import PhotoTiles, random_intrinsics
+from lyra.worlds.photographic import CameraLook, develop
 
 LONG_MARGIN, SHORT_MARGIN = 14 / 64, 1 / 4
 """How far the lifted picture reaches beyond the frame on each side, as shares of the frame's long and short side."""
@@ -46,7 +47,9 @@ class LiftedClips(NamedTuple):
 
 
 @torch.no_grad()
-def lifted_clips(photos: PhotoTiles, depth_net: DepthNet, c2w: Tensor, height: int, width: int) -> LiftedClips:
+def lifted_clips(
+    photos: PhotoTiles, depth_net: DepthNet, c2w: Tensor, height: int, width: int, looks: CameraLook | None = None
+) -> LiftedClips:
     """Film photographs along camera paths.
 
     Args:
@@ -54,10 +57,14 @@ def lifted_clips(photos: PhotoTiles, depth_net: DepthNet, c2w: Tensor, height: i
         depth_net: lifts them.
         c2w: [B, T, 4, 4] paths that start at the identity, in units of the centre depth.
         height, width: size of the frames.
+        looks: B cameras; what they do to light and colours is done to the pictures before they are lifted, so that
+            all frames agree. Their lenses, noise and JPEG are left out: photographs have their own.
     """
     count = len(c2w)
     across, down = _margins(width, height), _margins(height, width)
     canvas = photos.windows(count, height + 2 * down, width + 2 * across)
+    if looks is not None:
+        canvas = develop(canvas[:, None], looks.without_lens())[:, 0]
     return lift(canvas, _depth(depth_net, canvas), random_intrinsics(count, height, width, canvas.device), c2w)
 
 
@@ -110,7 +117,7 @@ def snap_edges(depth: Tensor, window: int = 5) -> Tensor:
     low = -F.max_pool2d(-log_depth, window, 1, window // 2)[:, 0]
     log_depth = log_depth[:, 0]
     nearest = torch.where(high - log_depth < log_depth - low, high, low)
-    return torch.where(ramp, nearest, log_depth).exp()
+    return torch.where(ramp, nearest.exp(), depth)
 
 
 def _margins(side: int, other: int) -> int:

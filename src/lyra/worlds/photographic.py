@@ -65,6 +65,11 @@ class CameraLook:
         """The same cameras with evenly lit pictures."""
         return replace(self, vignette=torch.zeros_like(self.vignette))
 
+    def without_lens(self) -> "CameraLook":
+        """The same cameras with a perfect lens."""
+        zero = torch.zeros_like(self.blur)
+        return replace(self, vignette=zero, blur=zero, aperture=zero)
+
 
 def neutral_looks(count: int, device: torch.device) -> CameraLook:
     """Cameras that leave pictures as they are."""
