@@ -110,6 +110,57 @@ class EvaluatePhotos:
         return "nothing was written"
 
 
+@dataclass(frozen=True)
+class EvaluateCamera:
+    """Compare imagined clips with the true views at the commanded cameras and at wrong ones, and with each other.
+
+    lyra evaluate camera --count 8 --json camera.json
+    """
+
+    split: Literal["val", "test"] = "test"
+    """Which scenes and textures; neither set occurs in training."""
+    count: int = 8
+    """How many scenes."""
+    seed: int = 0
+    """Seed of the movement distances, the wrong cameras and the generation; the scenes are always the same."""
+    steps: Annotated[int | None, arg(metavar="N", help_behavior_hint="")] = None
+    """Denoising steps; by default the number the network was trained for."""
+    textures: Annotated[Path | None, arg(metavar="FOLDER", help_behavior_hint="")] = None
+    """Texture pack; by default looked for in the usual places, else procedural textures."""
+    device: Annotated[str, arg(metavar="auto|cpu|cuda[:N]")] = "auto"
+    """Where to compute."""
+    json: Annotated[Path | None, arg(metavar="FILE", help_behavior_hint="")] = None
+    """Also write every number to this file."""
+
+    def run(self) -> int:
+        """Measure and report."""
+        require_device(self.device)
+        if self.json is not None:
+            require_output_file(self.json, (".json",))
+        from lyra.structures import InputError
+
+        if self.count < 1:
+            raise InputError(f"count {self.count} should be at least 1")
+        from lyra.evaluation.camera import CameraProtocol, evaluate_camera, table
+
+        protocol = CameraProtocol(
+            split=self.split,
+            count=self.count,
+            steps=self.steps,
+            seed=self.seed,
+            textures=self.textures,
+            device=self.device,
+        )
+        scores = evaluate_camera(protocol, progress=_tell)
+        print(table(scores))
+        _keep(scores, self.json)
+        return 0
+
+    def interrupted(self) -> str:
+        """Numbers appear only at the end."""
+        return "nothing was written"
+
+
 def _tell(line: str) -> None:
     """A line of progress, at once even into a file."""
     print(line, flush=True)

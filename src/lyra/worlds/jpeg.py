@@ -54,9 +54,14 @@ def _blocks(planes: Tensor, table: Tensor, quality: Tensor) -> Tensor:
     steps = ((table * scale + 50) / 100).floor().clamp(1, 255)[:, None, None, None]
     basis = _cosines(planes)
     tiles = planes.unflatten(3, (-1, 8)).unflatten(2, (-1, 8)).transpose(3, 4)  # [B, C, rows, columns, 8, 8]
-    coefficients = basis @ tiles @ basis.T
-    restored = basis.T @ ((coefficients / steps).round() * steps) @ basis
+    coefficients = _both_ways(tiles, basis.T)
+    restored = _both_ways((coefficients / steps).round() * steps, basis)
     return restored.transpose(3, 4).flatten(4, 5).flatten(2, 3)
+
+
+def _both_ways(tiles: Tensor, matrix: Tensor) -> Tensor:
+    """matrixᵀ · tile · matrix for every [8, 8] tile, as two large products rather than many small ones."""
+    return (tiles.mT @ matrix).mT @ matrix
 
 
 def _cosines(like: Tensor) -> Tensor:

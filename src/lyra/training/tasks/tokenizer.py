@@ -106,8 +106,8 @@ class TokenizerTask(Task):
 
     def loss(self, step: int, progress: float) -> tuple[Tensor, dict[str, float | Tensor]]:
         """Reconstruction loss of one batch of crops."""
-        self._catch_up(self.plan.until(step))
         with torch.no_grad(), torch.autocast(self.device.type, enabled=False):
+            self._catch_up(self.plan.until(step))
             video = self._crops()
         decoded, latents = self.wrapped(video)
         error = decoded.float() - video

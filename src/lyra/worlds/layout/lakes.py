@@ -79,9 +79,9 @@ def _near_shore(build: Builder, shore: float, ground: Material) -> None:
         turn = build.uniform(-0.3, 0.3)
         build.box((x, 0.42, shore + long), (0.8, 0.05, long), wood, turn, ball=0.0)
         for step in range(4):
-            for side in (-0.75, 0.75):
+            for aside in (-0.75, 0.75):
                 along = (0.3 + 0.5 * step) * long
-                px, pz = x + side + math.sin(turn) * (along - long), shore + along
+                px, pz = x + aside + math.sin(turn) * (along - long), shore + along
                 build.cylinder((px, 0.3, pz), 0.07, 0.55, wood, ball=0.0)
         build.end_object()
 
