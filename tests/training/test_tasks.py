@@ -84,7 +84,8 @@ LESSONS = {
 @pytest.mark.parametrize("name", LESSONS)
 def test_a_task_learns_two_examples_by_heart(name, tiny):
     rate, steps, measure, factor = LESSONS[name]
-    task = make_task(tiny(name, steps=1), CPU)
+    # where the untrained decoder is nearly right, there is little to learn: these two scenes it gets wrong
+    task = make_task(tiny(name, steps=1, seed=3 if name == "decoder" else 0), CPU)
     if name == "depth":
         same = task.feed.next()
         task.feed.next = lambda: same
