@@ -27,7 +27,7 @@ class _Flat(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         self.weight = nn.Parameter(torch.zeros(1))
-        self.config = SimpleNamespace(steps=1)
+        self.config = SimpleNamespace(steps=1, text=True, illustrates=True, text_dim=384)
 
 
 @pytest.fixture

@@ -200,6 +200,24 @@ def test_growing_shards_are_read_while_their_writers_write(tmp_path: Path, manif
     assert summarise(tmp_path).records == 3
 
 
+def test_after_a_power_failure_the_last_record_may_be_hollow(tmp_path: Path, manifest: Manifest, record: Maker) -> None:
+    """Its end reached the disk and its middle did not: it does not count, and the next command makes it again."""
+    begin_store(tmp_path, manifest)
+    writer = RecordWriter(tmp_path)
+    first, _ = writer.append(record("a")), writer.append(record("b"))
+    os.close(writer._descriptor)  # the process is gone, and its lock with it
+    (growing,) = files(tmp_path, ".growing")
+    with growing.open("r+b") as file:
+        file.seek(first + 2048)
+        file.write(bytes(512))
+    assert SceneStore(tmp_path).keys() == ("a",) and "b" not in StoreWatch(tmp_path)
+    assert begin_store(tmp_path, manifest).keys() == ("a",)
+    with RecordWriter(tmp_path) as another:
+        another.append(record("b"))
+    assert summarise(tmp_path).records == 2 and sorted(SceneStore(tmp_path).keys()) == ["a", "b"]
+    assert not files(tmp_path, ".growing")
+
+
 def test_a_record_written_twice_is_given_once(tmp_path: Path, manifest: Manifest, record: Maker) -> None:
     begin_store(tmp_path, manifest)
     for _ in range(2):

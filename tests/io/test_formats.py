@@ -33,8 +33,10 @@ TOLERANCES = {
     "splat": {"position": 0, "color": 0.501, "opacity": 0.501, "scale": 1e-6, "rotation": 0.896},
     "spz": {"position": 0.501 / 4096, "color": 0.941, "opacity": 0.501, "scale": 0.501 / 16, "rotation": 0.275},
     "sog": {"position": 1.3e-4, "color": 0.66, "opacity": 0.501, "scale": 0.03, "rotation": 1.101},
+    "glb": {"position": 0, "color": 1e-4, "opacity": 0, "scale": 0, "rotation": 1e-4},
+    "usd": {"position": 0, "color": 1e-4, "opacity": 0, "scale": 0, "rotation": 1e-4},
 }
-BYTES_EACH = {"ply": 68, "compressed-ply": 16.5, "splat": 32, "spz": 17.5, "sog": 17}
+BYTES_EACH = {"ply": 68, "compressed-ply": 16.5, "splat": 32, "spz": 17.5, "sog": 17, "glb": 60.1, "usd": 57}
 
 
 def one(mean=(1.5, -2.25, 3.0), quat=(0.5, 0.5, -0.5, 0.5), scale=(0.01, 0.5, 2.0), opacity=0.3, color=(0.2, 0.6, 1.0)):

@@ -125,6 +125,13 @@ def dump(gaussians: Gaussians) -> bytes:
     return file.getvalue()
 
 
+def inside_glb(content: bytes, change: Callable[[bytes], bytes]) -> bytes:
+    end = 20 + int.from_bytes(content[12:16], "little")
+    text = change(content[20:end])
+    sizes = struct.pack("<II", len(content) + len(text) - (end - 20), len(text))
+    return content[:8] + sizes + content[16:20] + text + content[end:]
+
+
 class Files(dict[str, bytes]):
     """Contents by kind; too long to be printed with a failure."""
 
@@ -156,6 +163,8 @@ KINDS: dict[str, tuple[str, Callable[[bytes, Callable[[bytes], bytes]], bytes]]]
     "sog": ("sog", lambda content, change: change(content)),
     "meta of sog": ("sog", lambda content, change: inside_zip("meta.json", content, change)),
     "pictures of sog": ("sog", lambda content, change: inside_zip(".webp", content, change)),
+    "glb": ("glb", lambda content, change: change(content)),
+    "json of glb": ("glb", inside_glb),
     "tensor dump": ("dump", lambda content, change: change(content)),
     "pickle of a dump": ("dump", lambda content, change: inside_zip("data.pkl", content, change)),
 }

@@ -14,8 +14,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import torch
 
 from lyra.io import FORMATS, read_gaussians, write_ply
+from lyra.structures import Gaussians
 
 # What the format's steps allow (test_formats.py). It takes the rotation of .splat as 255ths around 127.5, where the
 # format's own viewer takes 128ths around 128; ours are meant for the latter.
@@ -80,3 +82,25 @@ def test_we_read_what_it_writes(tmp_path, grid, differences, convert, name, opti
     convert(*options, tmp_path / "ours.ply", theirs)
     found = differences(original, read_gaussians(theirs))
     assert not {key: value for key, value in found.items() if value > tolerance[key]}
+
+
+def test_we_read_its_glb_which_looks_the_other_way(tmp_path, grid, differences, convert):
+    """Version 2.7.1 writes GLB and does not read it. It turns a PLY by 180 degrees about z, where we turn about x."""
+    original = grid(6)
+    write_ply(tmp_path / "ours.ply", original)
+    convert(tmp_path / "ours.ply", tmp_path / "theirs.glb")
+    theirs = read_gaussians(tmp_path / "theirs.glb")
+    w, x, y, z = theirs.quats.unbind(1)
+    w, x, y, z = -y, z, w, -x  # half a turn about y, on the left
+    turned = Gaussians(
+        theirs.means * torch.tensor([-1.0, 1, -1]),
+        torch.stack([-x, w, z, -y], dim=1),  # and about the ellipsoid's own x, which changes nothing of it
+        theirs.scales,
+        theirs.opacities,
+        theirs.colors,
+    )
+    found = differences(original, turned)
+    assert found["position"] < 1e-6
+    assert found["rotation"] < 0.05
+    assert found["scale"] < 1e-5
+    assert max(found["color"], found["opacity"]) < 0.01

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from PIL import Image
 
 from lyra import pipeline, worlds
 from lyra.data import RecordWriter, SceneStore, StoreWatch
@@ -168,6 +169,8 @@ def test_two_processes_killed_and_started_again(
 ) -> None:
     """The command itself with two workers: its parent is killed, which ends the workers, and the rest is done later."""
     monkeypatch.setenv("LYRA_WEIGHTS_DIR", str(tiny_weights))
+    for number in range(4):  # seven photos in all: more than anybody makes between two looks
+        Image.new("RGB", (96, 60), (40 * number, 90, 60)).save(photos / f"more{number}.png")
     store = tmp_path / "store"
     words = ["synthesize", "--photos", photos, "--store", store, "--trajectories", "left", "--device", "cpu"]
     command = [sys.executable, "-m", "lyra", *map(str, words), "--workers", "2"]
@@ -187,7 +190,7 @@ def test_two_processes_killed_and_started_again(
         assert time.monotonic() < deadline
         time.sleep(0.05)
     there = SceneStore(store).keys()
-    assert 1 <= len(there) <= 3
+    assert 1 <= len(there) < len(keys), "orphans went on"
     assert sorted(run(photos, store)) == sorted(set(keys) - set(there))
     assert written(store) == Counter(keys)
     assert SceneStore(store).damaged_shards() == ()

@@ -50,7 +50,7 @@ class Chromium:
         patience: seconds that any single command or wait may take on a busy machine.
     """
 
-    def __init__(self, program: str, patience: float = 60.0) -> None:
+    def __init__(self, program: str, patience: float = 120.0) -> None:
         self.patience = patience
         self._profile = tempfile.mkdtemp(prefix="lyra-chromium-")
         from_us, self._out = os.pipe()

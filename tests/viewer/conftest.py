@@ -71,12 +71,13 @@ def scene() -> Scene:
 
 @pytest.fixture(scope="session")
 def moving_scene() -> Scene:
-    """Five sets of different sizes; the whole wall moves to the right."""
+    """Five sets of different sizes, the last one empty; the whole wall moves to the right."""
     sets = []
     for step in range(5):
         whole = blobs(1500 + 300 * step, seed=1)
         shift = torch.tensor([0.15 * step, 0.0, 0.0])
         sets.append(Gaussians(whole.means + shift, whole.quats, whole.scales, whole.opacities, whole.colors))
+    sets[4] = sets[4][:0]
     return Scene(tuple(sets), camera(), tuple(0.25 * step for step in range(5)), {"photo": "moving.mp4"})
 
 
@@ -137,4 +138,3 @@ def serve() -> Iterator[Callable[[Site], SceneServer]]:
             return server
 
         yield start
-

@@ -25,6 +25,7 @@ async function fetched(
   set: Manifest["sets"][number],
   tell: (share: number) => void,
 ): Promise<Uint8Array<ArrayBuffer>> {
+  if (set.count === 0) return new Uint8Array(0);
   const answer = await fetch(set.source);
   if (!answer.ok || !answer.body) throw new Error(`The server answered ${answer.status}; is it still running?`);
   const bytes = new Uint8Array(packedSize(set.count));

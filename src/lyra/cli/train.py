@@ -24,8 +24,8 @@ class Train:
     torchrun --nproc-per-node 2 -m lyra train decoder --out runs/decoder --steps 2000
     """
 
-    task: Annotated[Positional[Literal["tokenizer", "depth", "teacher", "decoder"]], arg(metavar="TASK")]
-    """Which network: tokenizer, depth, teacher or decoder."""
+    task: Annotated[Positional[Literal["tokenizer", "depth", "teacher", "decoder", "text"]], arg(metavar="TASK")]
+    """Which network: tokenizer, depth, teacher, decoder or text."""
     out: Annotated[Path | None, arg(aliases=["-o"], metavar="FOLDER", help_behavior_hint="")] = None
     """Folder of the run: checkpoints, logs, pictures, and at the end the packed network. Needed except for --show."""
     recipe: Annotated[str, arg(metavar="NAME")] = "nano"
@@ -70,6 +70,8 @@ class Train:
     """Folder in which the other networks are looked up before the ones that ship inside."""
     encoder: Annotated[Path | None, arg(metavar="FILE", help_behavior_hint="")] = None
     """Safetensors file that the depth network's encoder starts from (task depth only)."""
+    stills: Annotated[float, arg(metavar="SHARE")] = 0.1
+    """Share of examples without any cache: they teach the teacher to draw a first picture (task teacher only)."""
     compile: bool = False
     """Compile the network; pays on a GPU after about a minute."""
     checkpoint_activations: bool = False
@@ -137,6 +139,7 @@ class Train:
             width=width,
             init=self.init,
             models=self.models,
+            stills=self.stills,
             compile=self.compile,
             resume=self.resume,
         )

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from lyra.io.files import reason, require_file
-from lyra.io.formats import sog, spz
+from lyra.io.formats import glb, sog, spz, usd
 from lyra.io.formats.archive import open_archive
 from lyra.io.formats.compressed_ply import is_compressed_ply, read_compressed_ply, write_compressed_ply
 from lyra.io.formats.ply_header import read_ply_header
@@ -74,6 +74,22 @@ FORMATS: dict[str, GaussianFormat] = {
             sog.write_sog,
             sog.read_sog,
         ),
+        GaussianFormat(
+            "glb",
+            ".glb",
+            "glTF with KHR_gaussian_splatting, 60 bytes; axes x right, y up, z back, scene units as metres; nothing is "
+            "lost",
+            glb.write_glb,
+            glb.read_glb,
+        ),
+        GaussianFormat(
+            "usd",
+            ".usdc",
+            "OpenUSD ParticleField3DGaussianSplat, 56 bytes (.usda as text: 180); axes x right, y up, z back, scene "
+            "units as metres; nothing is lost",
+            usd.write_usd,
+            usd.read_usd,
+        ),
     )
 }
 """By name, in the order in which help lists them."""
@@ -97,15 +113,22 @@ def read_gaussians(path: Path | str) -> Gaussians:
 
 def _format_of(path: Path) -> str:
     with path.open("rb") as file:
-        start = file.read(4)
+        start = file.read(8)
         if start.startswith(b"ply"):
             return "compressed-ply" if is_compressed_ply(read_ply_header(path, file)) else "ply"
-    if start.startswith(spz.GZIP_MAGIC) or start == spz.MAGIC:
+    if start.startswith(spz.GZIP_MAGIC) or start.startswith(spz.MAGIC):
         return "spz"
     if start.startswith(b"PK"):
         with open_archive(path, "scene file") as archive:
-            # the other archive is a tensor dump under a .ply name
-            return "sog" if sog.META in archive.namelist() else "ply"
+            names = archive.namelist()
+            if sog.META in names:
+                return "sog"
+            # the third kind of archive is a tensor dump under a .ply name
+            return "usd" if names and names[0].lower().endswith(usd.LAYERS) else "ply"
+    if start.startswith(glb.MAGIC):
+        return "glb"
+    if start.startswith((usd.BINARY_MAGIC, usd.TEXT_MAGIC)):
+        return "usd"
     if path.suffix.lower() == ".splat":
         return "splat"
     raise InputError(

@@ -54,7 +54,8 @@ class Adversary(nn.Module):
             for tap, head in zip(TAPS, self.heads, strict=True):
                 # unit vectors of C channels: bring the entries to the size the heads' start expects
                 x = maps[tap] * maps[tap].shape[1] ** 0.5
-                shown = F.adaptive_avg_pool2d(visible[:, None].float(), x.shape[-2:])
+                height, width = x.shape[-2:]
+                shown = F.adaptive_avg_pool2d(visible[:, None].float(), (height, width))
                 scores.append(head(torch.cat([x, shown], dim=1))[:, 0])
         return scores
 
@@ -82,5 +83,6 @@ def deception_loss(imagined: list[Tensor], weights: Tensor) -> Tensor:
 
 
 def _mean(values: Tensor, weights: Tensor) -> Tensor:
-    shares = F.adaptive_avg_pool2d(weights[:, None].float(), values.shape[-2:])[:, 0]
+    height, width = values.shape[-2:]
+    shares = F.adaptive_avg_pool2d(weights[:, None].float(), (height, width))[:, 0]
     return (values * shares).sum() / shares.sum().clamp(min=1e-6)

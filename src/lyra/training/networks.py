@@ -14,6 +14,9 @@ from lyra.training.options import TrainOptions
 
 _Network = TypeVar("_Network", bound=nn.Module)
 
+INNER = {"text/nano": "encoder."}
+"""Networks that are a part of what is trained, and what the names of that part begin with."""
+
 
 def load_part(name: str, kind: type[_Network], options: TrainOptions, device: torch.device) -> _Network:
     """The network ``name`` out of ``options.models`` where it lies there, else the one that ships inside.
@@ -67,5 +70,7 @@ def _from_checkpoint(state: dict[str, Any], given: str, kind: type[_Network]) ->
         raise InputError(f"{given} is a {found.__name__}; a {kind.__name__} is needed here, name one of those")
     with torch.random.fork_rng(devices=[]):
         network: _Network = found(config_from_dict(config_class(name), state["config"], f"{given}: config"))
-    network.load_state_dict(state["network"] | state["average"])
+    weights = state["network"] | state["average"]
+    inner = INNER.get(name, "")
+    network.load_state_dict({key.removeprefix(inner): value for key, value in weights.items() if key.startswith(inner)})
     return network

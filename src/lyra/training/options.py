@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 from lyra.structures import InputError
 
-TaskName = Literal["tokenizer", "depth", "teacher", "decoder"]
+TaskName = Literal["tokenizer", "depth", "teacher", "decoder", "text"]
 
 
 @dataclass(frozen=True)
@@ -37,6 +37,8 @@ class TrainOptions:
         init: start from these weights: a model name such as ``teacher/nano``, or a folder.
         models: folder with the embedded layout in which the other networks are looked up first.
         compile: compile the network (pays on a GPU after about a minute).
+        stills: share of the teacher's examples with an empty cache and an unknown first frame, which is how it learns
+            to make a first picture from text; 0 leaves them out.
         score: judge the network on unseen data at the end and draw a last sheet.
         log_every, image_every, save_every: steps between log lines, picture sheets and checkpoints.
     """
@@ -65,6 +67,7 @@ class TrainOptions:
     init: str | None = None
     models: Path | None = None
     compile: bool = False
+    stills: float = 0.1
     score: bool = True
     log_every: int = 50
     image_every: int = 1000
@@ -78,6 +81,8 @@ class TrainOptions:
             if value is not None and not value > 0:
                 flag = name.replace("_", "-")
                 raise InputError(f"{name} {value:g} is not positive; give --{flag} a number above 0 or leave it out")
+        if not 0 <= self.stills < 1:
+            raise InputError(f"stills {self.stills:g} is outside 0…1; give the share of examples, such as 0.1")
         if self.workers < 0:
             raise InputError(f"workers {self.workers} is negative; 0 makes the worlds in the training process")
         if min(self.height, self.width) < 32 or self.height % 32 or self.width % 32:

@@ -166,6 +166,7 @@ _OTHERS: dict[TaskName, tuple[Recipe, ...]] = {
     "tokenizer": (Recipe("nano", learning_rate=1e-3, weight_decay=0.0, ema_decay=0.998, batch=48, pool=512),),
     "depth": (Recipe("nano", learning_rate=6e-4, weight_decay=0.02, ema_decay=0.998, batch=32, pool=0),),
     "teacher": (Recipe("nano", learning_rate=1e-3, weight_decay=0.01, ema_decay=0.9985, batch=32, pool=4096),),
+    "text": (Recipe("nano", learning_rate=2e-3, weight_decay=0.01, ema_decay=0.998, batch=32, pool=3000),),
 }
 
 
