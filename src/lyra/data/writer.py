@@ -170,27 +170,28 @@ def _seal(path: Path) -> None:
 
     Every step may be the last one: the next call begins anew and comes to the same end.
     """
-    entries = scan(path)
-    if not entries:
-        path.unlink(missing_ok=True)
-        return
-    descriptor = os.open(path, os.O_RDWR)
     try:
-        size = entries[-1].offset + entries[-1].size
-        os.ftruncate(descriptor, size)
-        os.lseek(descriptor, size, os.SEEK_SET)
-        _write(descriptor, END_OF_ARCHIVE)
-        os.fsync(descriptor)
+        entries = scan(path)
+        if not entries:
+            path.unlink(missing_ok=True)
+            return
+        descriptor = os.open(path, os.O_RDWR)
+        try:
+            size = entries[-1].offset + entries[-1].size
+            os.ftruncate(descriptor, size)
+            os.lseek(descriptor, size, os.SEEK_SET)
+            _write(descriptor, END_OF_ARCHIVE)
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+        finished = path.with_name(path.name.removesuffix(GROWING) + SHARD)
+        _write_index(path, entries, finished)
+        os.replace(path, finished)
+        _sync(finished.parent)
     except OSError as error:
         raise InputError(
             f"shard {path} cannot be finished ({reason(error)}); make room, its records are safe"
         ) from error
-    finally:
-        os.close(descriptor)
-    finished = path.with_name(path.name.removesuffix(GROWING) + SHARD)
-    _write_index(path, entries, finished)
-    os.replace(path, finished)
-    _sync(finished.parent)
 
 
 def _write_index(path: Path, entries: tuple[Entry, ...], finished: Path | None = None) -> None:
