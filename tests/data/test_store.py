@@ -6,6 +6,7 @@ import json
 import os
 import resource
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -22,6 +23,8 @@ from lyra.data import (
     readable_records,
     summarise,
 )
+from lyra.data.record_codec import pack_record
+from lyra.data.shard import scan, tar_bytes
 from lyra.structures import InputError, SceneRecord
 
 Maker = Callable[..., SceneRecord]
@@ -198,6 +201,28 @@ def test_growing_shards_are_read_while_their_writers_write(tmp_path: Path, manif
     assert len(files(tmp_path, ".tar")) == 2 and not files(tmp_path, ".growing")
     assert store.read("a").key == "a"  # opened before the shard was finished and renamed
     assert summarise(tmp_path).records == 3
+
+
+def test_a_shard_that_is_cut_anywhere_ends_with_its_last_whole_record(tmp_path: Path, record: Maker) -> None:
+    whole = [tar_bytes(key, pack_record(replace(record(key), frames=None))) for key in ("a", "b")]
+    shard = tmp_path / "shard"
+    content, last = b"".join(whole), json_end(whole[1])
+    for cut in {
+        *range(len(whole[0]), len(content), 700),
+        *range(len(whole[0]) + last - 1, len(whole[0]) + last - 900, -60),
+    }:
+        shard.write_bytes(content[:cut])
+        assert [entry.key for entry in scan(shard)] == ["a"], cut
+    for end in (b"", bytes(1024), b"x" * 600):
+        shard.write_bytes(content + end)
+        assert [(entry.key, entry.offset, entry.size) for entry in scan(shard)] == [
+            ("a", 0, len(whole[0])), ("b", len(whole[0]), len(whole[1])),
+        ]  # fmt: skip
+
+
+def json_end(content: bytes) -> int:
+    """Where the description ends; what follows is filled up with zeros."""
+    return len(content.rstrip(b"\0"))
 
 
 def test_after_a_power_failure_the_last_record_may_be_hollow(tmp_path: Path, manifest: Manifest, record: Maker) -> None:
