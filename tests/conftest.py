@@ -27,7 +27,7 @@ class _Flat(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         self.weight = nn.Parameter(torch.zeros(1))
-        self.config = SimpleNamespace(steps=1)
+        self.config = SimpleNamespace(steps=1, text=True, illustrates=True, text_dim=384)
 
 
 @pytest.fixture
@@ -59,12 +59,16 @@ def quick_networks(monkeypatch: pytest.MonkeyPatch) -> None:
         scales, opacities = torch.full((count, 3), 0.05), torch.full((count,), 0.9)
         return Scene((Gaussians(means, quats, scales, opacities, torch.rand(count, 3)),), views.cameras)
 
+    def cover(scene: Scene, *_: object) -> Scene:
+        return scene
+
     def load(device: str = "auto") -> pipeline.Pipeline:
         return pipeline.Pipeline(_Flat(), _Flat(), _Flat(), _Flat())  # type: ignore[arg-type]
 
     monkeypatch.setattr(pipeline, "perceive", perceive)
     monkeypatch.setattr(pipeline, "imagine", imagine)
     monkeypatch.setattr(pipeline, "decode", decode)
+    monkeypatch.setattr(pipeline, "cover", cover)
     monkeypatch.setattr(pipeline.Pipeline, "imagine_frames", imagine_frames)
     monkeypatch.setattr(pipeline.Pipeline, "load", staticmethod(load))
 

@@ -10,8 +10,10 @@ __version__ = "0.1.0"
 
 _HOMES = {
     "lyra.pipeline": ("GenerateOptions", "Pipeline", "Result", "StageReport", "generate", "write_result"),
+    "lyra.exports": ("ExportReport", "export"),
     "lyra.raster": ("RenderOptions", "available_backends", "render"),
     "lyra.io.scene_folder": ("load_scene",),
+    "lyra.viewer": ("export_html",),
     "lyra.hub": ("list_models", "load_model"),
     "lyra.structures": (
         "Cameras",

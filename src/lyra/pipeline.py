@@ -6,7 +6,7 @@ import platform
 import resource
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -19,16 +19,33 @@ from lyra import __version__
 from lyra.geometry.tour import smooth_tour
 from lyra.hub import list_models, load_model
 from lyra.io.camera_path import read_camera_path
+from lyra.io.candidate_sheet import candidate_sheet
 from lyra.io.contact_sheet import contact_sheet
 from lyra.io.depth_file import read_depth
-from lyra.io.images import Photo, fit_photo, nano_grid, read_photo
+from lyra.io.images import NANO_GRID, Photo, fit_photo, nano_grid, read_photo
 from lyra.io.scene_folder import CAMERAS_FILE, SceneFolder, cameras_to_json, save_scene, write_run
 from lyra.models.decoder import GaussianDecoder
 from lyra.models.depth import DepthNet
-from lyra.models.teacher import Teacher
+from lyra.models.image_model import ImageModel
+from lyra.models.teacher import Teacher, require_text
+from lyra.models.text import TextEncoder, UnknownWord
 from lyra.models.tokenizer import Tokenizer
 from lyra.raster import render
-from lyra.stages import PerceiveConfig, RecolorConfig, decode, imagine, perceive, plan, recolor, warp
+from lyra.stages import (
+    Candidate,
+    PerceiveConfig,
+    RecolorConfig,
+    cover,
+    decode,
+    illustrate,
+    imagine,
+    judge,
+    perceive,
+    plan,
+    recolor,
+    warp,
+)
+from lyra.stages.illustrate import GUIDANCE
 from lyra.structures import (
     Conditioning,
     Frames,
@@ -37,6 +54,7 @@ from lyra.structures import (
     Rendering,
     Scene,
     SceneRecord,
+    Text,
     Trajectory,
     Views,
 )
@@ -47,6 +65,7 @@ PREVIEW_FPS = 16.0
 MODELS = ("depth/nano", "tokenizer/nano", "teacher/nano", "decoder/nano")
 RECORDED_OPTIONS = ("seed", "steps", "strength", "fit")
 """Of the options of `generate`, those that shape the latents and are kept with them."""
+TEXT_MODEL = "text/nano"
 
 
 @dataclass(frozen=True)
@@ -64,6 +83,13 @@ class GenerateOptions:
         device: ``auto``, ``cpu``, ``cuda`` or ``cuda:N``.
         fit: ``crop`` or ``pad``, how the photo is brought to the model's shape.
         recolor: rounds that move the scene's colours towards the photo; 0 keeps the decoder's own.
+        prompt: what the scene shows: its first picture where there is no photo, and what the photo does not show.
+        negative: what it should not show.
+        guidance: how far to follow the prompt, `lyra.diffusion.guide`: in the first picture (``None`` for
+            `lyra.stages.illustrate.GUIDANCE`), or, with a photo, in its surroundings (``None`` for 1).
+        candidates: first pictures to draw, with the seeds from ``seed`` on.
+        choose: number of the one to go on with, from 1; ``None`` for the one whose agreement is best.
+        image_model: folder of a diffusers text-to-image pipeline that draws the first picture.
     """
 
     seed: int = 0
@@ -76,8 +102,22 @@ class GenerateOptions:
     device: str = "auto"
     fit: Literal["crop", "pad"] = "crop"
     recolor: int = RecolorConfig().rounds
+    prompt: str | None = None
+    negative: str | None = None
+    guidance: float | None = None
+    candidates: int = 1
+    choose: int | None = None
+    image_model: Path | None = None
 
     def __post_init__(self) -> None:
+        if self.prompt is None and not (self.negative is self.guidance is self.image_model is None):
+            raise InputError("a negative prompt, guidance and an image model belong to a prompt; give one")
+        if self.guidance is not None and not 0 <= self.guidance <= 30:
+            raise InputError(f"guidance {self.guidance:g} is outside 0…30; 1 follows the prompt without exaggeration")
+        if not 1 <= self.candidates <= 64:
+            raise InputError(f"{self.candidates} candidates are outside 1…64; give a number in between")
+        if self.choose is not None and not 1 <= self.choose <= self.candidates:
+            raise InputError(f"choice {self.choose} is outside 1…{self.candidates}, the candidates; give one, or best")
         if self.steps is not None and not 1 <= self.steps <= 200:
             raise InputError(f"steps {self.steps} is outside 1…200; leave it out for the network's own number")
         if not 0 <= self.seed < 2**31:
@@ -103,6 +143,38 @@ Progress = Callable[[StageReport], None]
 
 
 @dataclass(frozen=True)
+class Wording:
+    """What was said about a scene.
+
+    Attributes:
+        text: the prompt.
+        negative: what should not be there, ``None`` for nothing.
+        guidance: how far the prompt was followed.
+        never_seen: words outside the text encoder's vocabulary, with its guesses.
+    """
+
+    text: Text
+    negative: Text | None
+    guidance: float
+    never_seen: tuple[UnknownWord, ...]
+
+
+@dataclass(frozen=True)
+class FirstPicture:
+    """Where the first picture of a prompt comes from.
+
+    Attributes:
+        candidates: what was drawn.
+        chosen: index of the one the scene was made of.
+        source: what drew them, and under which licence.
+    """
+
+    candidates: tuple[Candidate, ...]
+    chosen: int
+    source: dict[str, str]
+
+
+@dataclass(frozen=True)
 class Imagined:
     """The road up to latents: what a store keeps, and all that the rest of the road needs.
 
@@ -114,6 +186,8 @@ class Imagined:
         latents: V imagined clips.
         stages: seconds and peak memory of each stage so far.
         options: what was asked for.
+        wording: what was said about the scene, where something was.
+        first: where its first picture comes from, where that was not a photo.
     """
 
     name: str
@@ -123,6 +197,8 @@ class Imagined:
     latents: Latents
     stages: tuple[StageReport, ...]
     options: GenerateOptions
+    wording: Wording | None = None
+    first: FirstPicture | None = None
 
 
 @dataclass(frozen=True)
@@ -154,6 +230,10 @@ class Result:
     renders: tuple[Rendering, ...]
     stages: tuple[StageReport, ...]
     options: GenerateOptions
+    wording: Wording | None = None
+    """What was said about the scene, where something was."""
+    first: FirstPicture | None = None
+    """Where its first picture comes from, where that was not a photo."""
 
 
 @dataclass
@@ -211,6 +291,7 @@ class Pipeline:
         self.tokenizer = tokenizer.eval()
         self.teacher = teacher.eval()
         self.decoder = decoder.eval()
+        self._text_encoder: TextEncoder | None = None
 
     @staticmethod
     def load(device: str | torch.device = "auto") -> "Pipeline":
@@ -233,6 +314,23 @@ class Pipeline:
         """Where the networks are."""
         return next(self.teacher.parameters()).device
 
+    def read_prompt(self, prompt: str, negative: str | None = None, guidance: float = 1.0) -> Wording:
+        """Turn words into tokens, with the embedded text encoder.
+
+        Raises:
+            InputError: a prompt that cannot be used, see `lyra.models.text.TextEncoder.prompt`, or a negative prompt
+                that guidance 1 would leave without effect.
+        """
+        if negative is not None and guidance == 1:
+            raise InputError("a negative prompt acts through guidance; give a guidance above 1, such as 2")
+        if self._text_encoder is None:
+            self._text_encoder = load_model(TEXT_MODEL, self.device, kind=TextEncoder)
+        encoder = self._text_encoder
+        never_seen = encoder.unknown_words(f"{prompt} {negative or ''}")
+        return Wording(
+            encoder.prompt(prompt), None if negative is None else encoder.prompt(negative), guidance, never_seen
+        )
+
     @torch.no_grad()
     def imagine_frames(self, latents: Latents) -> Tensor:
         """The tokenizer's decode of every clip: [V, T, 3, H, W] 0…1."""
@@ -240,7 +338,7 @@ class Pipeline:
         return torch.stack(clips)
 
     def run(self, photo: Path, options: GenerateOptions | None = None, progress: Progress | None = None) -> Result:
-        """Make a scene of one photo.
+        """Make a scene of one photo; a prompt among the options says what the photo does not show.
 
         Raises:
             InputError: anything wrong with the photo, the files beside it, or the options.
@@ -266,7 +364,14 @@ class Pipeline:
             InputError: anything wrong with the photo, the files beside it, or the options.
         """
         options = options or GenerateOptions()
+        if options.image_model is not None or options.candidates > 1:
+            raise InputError("an image model and candidates are for a first picture; leave the photo or them out")
         clock = _Clock(progress or (lambda report: None), self.device)
+        wording = None
+        if options.prompt is not None:
+            guidance = 1.0 if options.guidance is None else options.guidance
+            wording = self.read_prompt(options.prompt, options.negative, guidance)
+            require_text(self.teacher, wording.text)
         with clock.stage("read"):
             picture = read_photo(photo) if isinstance(photo, Path) else photo
             height, width = nano_grid(picture.frames.width, picture.frames.height)
@@ -278,6 +383,69 @@ class Pipeline:
                 fov = math.degrees(2 * math.atan(0.5 / fitted.focal_px_fraction(picture.focal_px_fraction)))
         with clock.stage("perceive"):
             views = perceive(frames, self.depth_net, PerceiveConfig(fov), given)
+        if not name and isinstance(photo, Path):
+            name = photo.name
+        return self._from_views(name, picture, views, options, clock, wording)
+
+    def run_prompt(
+        self, prompt: str, options: GenerateOptions | None = None, progress: Progress | None = None
+    ) -> Result:
+        """Make a scene of words: a first picture, by the teacher or by an image model, then as for a photo.
+
+        Raises:
+            InputError: an unusable prompt or option, an image model that cannot be loaded, or weights that were not
+                trained for this.
+        """
+        options = replace(options or GenerateOptions(), prompt=prompt)
+        if options.depth is not None:
+            raise InputError("a depth file belongs to a photo; leave it out, or give the photo")
+        guidance = GUIDANCE if options.guidance is None else options.guidance
+        wording = self.read_prompt(prompt, options.negative, guidance)
+        clock = _Clock(progress or (lambda report: None), self.device)
+        height, width = NANO_GRID
+        with clock.stage("illustrate", f"{options.candidates} candidates" if options.candidates > 1 else ""):
+            first = self._first_picture(wording, options, (height, width), clock)
+        frames = Frames(first.candidates[first.chosen].rgb[None].to(self.device))
+        with clock.stage("perceive"):
+            views = perceive(frames, self.depth_net, PerceiveConfig(options.fov))
+        # the first picture has followed the guidance; the clips follow the text as it stands
+        told = replace(wording, negative=None, guidance=1.0) if self.teacher.config.text else None
+        imagined = self._from_views("", Photo(frames.to("cpu"), None, ()), views, options, clock, told)
+        return self.finish(replace(imagined, wording=wording, first=first), progress)
+
+    def _first_picture(
+        self, wording: Wording, options: GenerateOptions, size: tuple[int, int], clock: _Clock
+    ) -> FirstPicture:
+        """Draw the candidates and choose one."""
+        seeds = range(options.seed, options.seed + options.candidates)
+
+        def on_step(index: int, step: int) -> None:
+            clock.tell(StageReport("illustrate", detail=f"candidate {index + 1}, step {step + 1}"))
+
+        if options.image_model is not None:
+            model = ImageModel.load(options.image_model, self.device)
+            source = {"image_model": model.name, "licence": model.licence}
+            drawn = model.draw(wording.text.prompt, seeds, size, options.negative, options.guidance, on_step)
+            pictures = torch.stack([fit_photo(picture, *size)[0] for picture in drawn]).to(self.device)
+            candidates = judge(pictures, seeds, wording.text, self.teacher, self.tokenizer)
+        else:
+            source = {"teacher": MODELS[2]}
+            candidates = illustrate(
+                wording.text, self.teacher, self.tokenizer, size, seeds,
+                negative=wording.negative, guidance=wording.guidance, on_step=on_step,
+            )  # fmt: skip
+        best = max(range(len(candidates)), key=lambda index: candidates[index].agreement or 0.0)
+        return FirstPicture(candidates, best if options.choose is None else options.choose - 1, source)
+
+    def _from_views(
+        self,
+        name: str,
+        picture: Photo,
+        views: Views,
+        options: GenerateOptions,
+        clock: _Clock,
+        wording: Wording | None,
+    ) -> Imagined:
         with clock.stage("warp"):
             trajectories = self._plan(views, options)
             conditionings = tuple(warp(views, trajectory) for trajectory in trajectories)
@@ -288,10 +456,9 @@ class Pipeline:
             clock.tell(StageReport("imagine", detail=f"{view * steps + step + 1}/{total}"))
 
         with clock.stage("imagine", f"{len(conditionings)} trajectories x {steps} steps"):
-            latents = imagine(conditionings, self.teacher, self.tokenizer, steps, options.seed, on_step)
-        if not name and isinstance(photo, Path):
-            name = photo.name
-        return Imagined(name, picture, views, conditionings, latents, tuple(clock.done), options)
+            said = (wording.text, wording.negative, wording.guidance) if wording else (None, None, 1.0)
+            latents = imagine(conditionings, self.teacher, self.tokenizer, steps, options.seed, on_step, *said)
+        return Imagined(name, picture, views, conditionings, latents, tuple(clock.done), options, wording)
 
     def recall(
         self, record: SceneRecord, recolor: int = RecolorConfig().rounds, progress: Progress | None = None
@@ -347,6 +514,8 @@ class Pipeline:
             frames = self.imagine_frames(latents)
         with clock.stage("decode"):
             scene = decode(views, latents, conditionings, frames, self.decoder, self.tokenizer, self.depth_net)
+        with clock.stage("cover"):
+            scene = cover(scene, views, conditionings, frames, self.depth_net)
         with clock.stage("recolor"):
             scene = recolor(scene, views, RecolorConfig(imagined.options.recolor))
         with clock.stage("render"):
@@ -365,6 +534,8 @@ class Pipeline:
             renders,
             tuple(clock.done),
             imagined.options,
+            imagined.wording,
+            imagined.first,
         )
 
     def _plan(self, views: Views, options: GenerateOptions) -> tuple[Trajectory, ...]:
@@ -375,21 +546,41 @@ class Pipeline:
         return plan(views, FRAMES, options.trajectories, options.strength, generator)
 
 
-def generate(photo: Path | str, options: GenerateOptions | None = None, **choices: Any) -> Result:
-    """Make a 3D scene of one photo with the embedded networks.
+def generate(photo: Path | str | None = None, options: GenerateOptions | None = None, **choices: Any) -> Result:
+    """Make a 3D scene of one photo, or of a prompt, with the embedded networks.
 
     Args:
-        photo: image file.
+        photo: image file; without one, ``prompt`` among the options says what the first picture shows.
         options: what to do; or give the fields of ``GenerateOptions`` as keywords.
+
+    Raises:
+        InputError: neither photo nor prompt, or anything wrong with either.
     """
     options = options or GenerateOptions(**choices)
-    return Pipeline.load(options.device).run(Path(photo), options)
+    if photo is not None:
+        return Pipeline.load(options.device).run(Path(photo), options)
+    if options.prompt is None:
+        raise InputError("there is nothing to make a scene of; give a photo or a prompt")
+    return Pipeline.load(options.device).run_prompt(options.prompt, options)
 
 
-def write_result(result: Result, out: Path, overwrite: bool = False, progress: Progress | None = None) -> None:
+def write_result(
+    result: Result,
+    out: Path,
+    overwrite: bool = False,
+    progress: Progress | None = None,
+    extra: Callable[[Path, Scene, Sequence[Trajectory]], None] | None = None,
+) -> None:
     """Write the scene folder: ``scene.ply``, ``preview.mp4``, ``contact_sheet.png``, ``cameras.json``, ``run.json``.
 
     The folder appears complete or not at all.
+
+    Args:
+        result: what to write.
+        out: the folder.
+        overwrite: replace a scene that is already there.
+        progress: is told how long it took.
+        extra: writes more into the folder; it gets the folder, the scene and the trajectories.
 
     Raises:
         InputError: ``out`` exists and may not be replaced.
@@ -399,7 +590,7 @@ def write_result(result: Result, out: Path, overwrite: bool = False, progress: P
     clock = _Clock(progress or (lambda report: None), result.latents.z.device)
     with SceneFolder(out, overwrite=overwrite) as folder:
         with clock.stage("write"):
-            scene = replace(result.scene.to("cpu"), provenance={"models": _model_records(), "photo": result.name})
+            scene = replace(result.scene.to("cpu"), provenance=_provenance(result))
             save_scene(folder, scene)
             video = render(result.scene.gaussians[0], smooth_tour(result.scene.source, PREVIEW_FRAMES))
             write_video(folder.path / "preview.mp4", video.rgb.cpu().clamp(0, 1), PREVIEW_FPS)
@@ -412,10 +603,15 @@ def write_result(result: Result, out: Path, overwrite: bool = False, progress: P
                 [r.rgb.cpu() for r in result.renders],
                 result.rerender.rgb[0].cpu(),
             )
+            if result.first is not None:
+                shown = [(candidate.rgb.cpu(), _candidate_label(candidate)) for candidate in result.first.candidates]
+                candidate_sheet(folder.path / "candidates.png", shown, result.first.chosen)
             cameras_file = folder.path / CAMERAS_FILE
             record = json.loads(cameras_file.read_text())
             record["trajectories"] = {c.trajectory.name: _path_record(c.trajectory) for c in result.conditionings}
             cameras_file.write_text(json.dumps(record))
+            if extra is not None:
+                extra(folder.path, scene, [c.trajectory.to("cpu") for c in result.conditionings])
         write_run(folder.path, _run_record(result, clock.done))
 
 
@@ -423,10 +619,41 @@ def _path_record(trajectory: Trajectory) -> dict[str, Any]:
     return {"strength": trajectory.strength, **cameras_to_json(trajectory.cameras)}
 
 
-def _model_records() -> dict[str, dict[str, str]]:
+def _candidate_label(candidate: Candidate) -> str:
+    agreement = "" if candidate.agreement is None else f", agreement {candidate.agreement:.2f} %"
+    return f"seed {candidate.seed}{agreement}"
+
+
+def _provenance(result: Result) -> dict[str, Any]:
+    """What the scene was made of and by which networks."""
+    names = (*MODELS, TEXT_MODEL) if result.wording is not None else MODELS
+    record: dict[str, Any] = {"models": _model_records(names), "photo": result.name}
+    if result.wording is not None:
+        record["prompt"] = result.wording.text.prompt
+    return record
+
+
+def _model_records(names: tuple[str, ...]) -> dict[str, dict[str, str]]:
     """Checksum and licence of every network that took part."""
     cards = {card.name: card for card in list_models()}
-    return {name: {"sha256": cards[name].sha256, "licence": cards[name].licence} for name in MODELS if name in cards}
+    return {name: {"sha256": cards[name].sha256, "licence": cards[name].licence} for name in names if name in cards}
+
+
+def _text_record(wording: Wording) -> dict[str, Any]:
+    return {
+        "prompt": wording.text.prompt,
+        "negative": None if wording.negative is None else wording.negative.prompt,
+        "guidance": wording.guidance,
+        "never_seen": {unknown.word: unknown.nearest for unknown in wording.never_seen},
+    }
+
+
+def _first_record(first: FirstPicture) -> dict[str, Any]:
+    return {
+        **first.source,
+        "chosen": first.chosen + 1,
+        "candidates": [{"seed": c.seed, "agreement_percent": c.agreement} for c in first.candidates],
+    }
 
 
 def _run_record(result: Result, written: list[StageReport]) -> dict[str, Any]:
@@ -441,6 +668,8 @@ def _run_record(result: Result, written: list[StageReport]) -> dict[str, Any]:
         "photo": result.name,
         "notices": list(result.photo.notices),
         "options": options,
+        "text": None if result.wording is None else _text_record(result.wording),
+        "first_picture": None if result.first is None else _first_record(result.first),
         "trajectories": [{"name": c.trajectory.name, "strength": c.trajectory.strength} for c in result.conditionings],
         "fov_degrees": round(float(result.views.cameras.fov_x[0]) * 57.29577951308232, 2),
         "gaussians": len(result.scene.gaussians[0]),

@@ -10,7 +10,7 @@ import pytest
 LINT = "import sys; from importlinter.cli import lint_imports; sys.exit(lint_imports(no_cache=True, no_logo=True))"
 
 ROOMS = ["structures", "geometry", "diffusion", "nn", "models", "raster", "io", "metrics", "hub", "worlds", "stages"]
-ROOMS += ["training", "evaluation", "cli"]
+ROOMS += ["training", "evaluation", "exports", "cli"]
 
 FAULTS = {
     "network imports the rasteriser": ("models/decoder/model.py", "import lyra.raster", "one way"),
@@ -27,6 +27,7 @@ FAULTS = {
     "geometry imports a viewer": ("geometry/rays.py", "import viser", "heavy packages have one home"),
     "decoder imports diffusers": ("models/decoder/model.py", "import diffusers", "heavy packages have one home"),
     "hub downloads": ("hub/load.py", "import huggingface_hub", "heavy packages have one home"),
+    "a format borrows another's package": ("io/formats/glb.py", "import pxr", "heavy packages have one home"),
     "stage borrows the video library of io": ("stages/perceive.py", "import av", "heavy packages have one home"),
 }
 
@@ -82,6 +83,8 @@ def test_a_planted_fault_is_reported(skeleton: Path, fault: str) -> None:
     [
         ("raster/cuda.py", "import gsplat"),
         ("io/video.py", "import av"),
+        ("io/formats/usd.py", "import pxr"),
+        ("exports/mesh/surface.py", "import skimage"),
         ("models/tokenizer/cosmos.py", "import diffusers"),
         ("models/teacher/model.py", "from diffusers import CosmosTransformer3DModel"),
     ],
@@ -90,7 +93,8 @@ def test_a_heavy_package_is_welcome_in_its_home(skeleton: Path, place: str, line
     file = skeleton / "src" / "lyra" / place
     file.write_text(line + "\n")
     (skeleton / "src" / "lyra" / "pipeline.py").write_text(
-        "import lyra.raster.cuda, lyra.io.video, lyra.models.tokenizer, lyra.models.teacher.model\n"
+        "import lyra.raster.cuda, lyra.io.video, lyra.io.formats.usd\n"
+        "import lyra.models.tokenizer, lyra.models.teacher.model\n"
     )
     outcome = lint(skeleton, skeleton / "src")
     assert outcome.returncode == 0, outcome.stdout + outcome.stderr

@@ -1,4 +1,4 @@
-"""What `pip install` puts on a user's disk: all modules, the weights with their cards, and nothing else."""
+"""What `pip install` puts on a user's disk: all modules, the weights with their cards, the viewer, and nothing else."""
 
 from pathlib import Path
 
@@ -6,6 +6,7 @@ import pytest
 from hatchling.builders.wheel import WheelBuilder
 
 WEIGHTS_LIMIT_MIB = 48
+VIEWER_LIMIT_KIB = 128
 
 
 @pytest.fixture(scope="module")
@@ -24,6 +25,13 @@ def test_every_module_is_shipped(shipped: dict[str, Path], repository: Path) -> 
 def test_nothing_but_the_package_is_shipped(shipped: dict[str, Path]) -> None:
     assert all(name.startswith("lyra/") for name in shipped)
     assert not [name for name in shipped if "__pycache__" in name or name.endswith((".pyc", ".pt", ".part"))]
+
+
+def test_the_viewer_is_shipped_whole(shipped: dict[str, Path]) -> None:
+    page = {name for name in shipped if name.startswith("lyra/viewer/assets/")}
+    assert page == {f"lyra/viewer/assets/{name}" for name in ("build.json", "page.html", "viewer.css", "viewer.js")}
+    assert all(shipped[name].stat().st_size for name in page)
+    assert sum(shipped[name].stat().st_size for name in page) <= VIEWER_LIMIT_KIB * 2**10
 
 
 def test_weights_are_shipped_with_their_cards_and_stay_small(shipped: dict[str, Path]) -> None:

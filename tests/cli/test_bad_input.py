@@ -317,7 +317,19 @@ def test_weights_are_absent(lyra: Lyra, tmp_path: Path, photo: Path, monkeypatch
     assert not (tmp_path / "out").exists()
 
 
-STAGES = ["load", "read_photo", "perceive", "warp", "imagine", "decode", "render", "save_scene", "write_video"]
+STAGES = [
+    "load",
+    "read_photo",
+    "perceive",
+    "warp",
+    "imagine",
+    "decode",
+    "cover",
+    "recolor",
+    "render",
+    "save_scene",
+    "write_video",
+]
 
 
 @pytest.mark.parametrize("stage", STAGES)

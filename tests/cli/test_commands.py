@@ -51,7 +51,9 @@ def test_generate_reports_stages_and_where_the_scene_lies(
     assert outcome.err == ""
     lines = outcome.out.splitlines()
     stages = [line.split()[0] for line in lines if " s " in f"{line} " and not line.startswith("time")]
-    assert stages == ["load", "read", "perceive", "warp", "imagine", "frames", "decode", "render", "write"]
+    assert stages == (
+        ["load", "read", "perceive", "warp", "imagine", "frames", "decode", "cover", "recolor", "render", "write"]
+    )
     ending = dict(line.split(maxsplit=1) for line in lines[-4:])
     assert ending["scene"] == str(tmp_path / "out")
     assert ending["Gaussians"] == "5"
@@ -60,6 +62,9 @@ def test_generate_reports_stages_and_where_the_scene_lies(
     run = json.loads((tmp_path / "out" / "run.json").read_text())
     assert run["options"]["seed"] == 4
     assert [path["name"] for path in run["trajectories"]] == ["left", "zoom_in"]
+    page = (tmp_path / "out" / "scene.html").read_text(encoding="utf-8")
+    assert "<title>garden.jpg</title>" in page
+    assert '"name":"zoom_in"' in page
 
 
 def test_generate_makes_missing_parent_folders(lyra: Lyra, tmp_path: Path, photo: Path, quick_networks: None) -> None:

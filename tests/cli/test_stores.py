@@ -101,7 +101,7 @@ def test_a_stored_scene_is_the_one_that_generate_makes(
     assert lyra("generate", photos / "garden.jpg", "-o", tmp_path / "direct", *choices).code == 0
     assert [path.name for path in (tmp_path / "again").iterdir()] == [key]
     again, direct = tmp_path / "again" / key, tmp_path / "direct"
-    names = ["cameras.json", "contact_sheet.png", "preview.mp4", "run.json", "scene.ply"]
+    names = ["cameras.json", "contact_sheet.png", "preview.mp4", "run.json", "scene.html", "scene.ply"]
     assert sorted(path.name for path in again.iterdir()) == sorted(path.name for path in direct.iterdir()) == names
     runs = [json.loads((folder / "run.json").read_text()) for folder in (again, direct)]
     assert runs[0]["options"]["seed"] == runs[1]["options"]["seed"] == 3
@@ -146,7 +146,7 @@ def test_every_record_becomes_a_scene_and_damaged_ones_are_told(
     def finish(self: object, imagined: object, progress: object) -> object:
         return imagined
 
-    def write(result: Any, out: Path, overwrite: bool, progress: object) -> None:
+    def write(result: Any, out: Path, overwrite: bool, progress: object, page: object) -> None:
         scenes.append((out.name, result.name, result.options.seed, result.options.recolor))
 
     monkeypatch.setattr(pipeline.Pipeline, "finish", finish)

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from lyra.diffusion import karras_sigmas, precondition, sample
+from lyra.diffusion import guide, karras_sigmas, precondition, sample
 
 
 def test_published_noise_levels():
@@ -42,3 +42,21 @@ def test_one_step_returns_the_denoiser_and_steps_are_counted():
     assert torch.allclose(out, torch.full((1, 3), 2.0), atol=1e-5) and seen == [0]
     with pytest.raises(ValueError, match="at least 1 step"):
         karras_sigmas(0, 0.02, 80.0)
+
+
+def test_guidance_goes_from_the_unwanted_to_the_wanted_and_beyond():
+    calls = []
+
+    def constant(value: float):
+        def denoise(x, sigma):
+            calls.append(value)
+            return torch.full_like(x, value)
+
+        return denoise
+
+    x, sigma = torch.zeros(1, 2), torch.ones(1)
+    for scale, expected in ((0.0, 2.0), (0.5, 3.5), (1.0, 5.0), (3.0, 11.0)):
+        assert torch.equal(guide(constant(5.0), constant(2.0), scale)(x, sigma), torch.full((1, 2), expected))
+    calls.clear()
+    guide(constant(5.0), constant(2.0), 1.0)(x, sigma)
+    assert calls == [5.0], "guidance 1 costs one evaluation"

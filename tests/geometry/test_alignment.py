@@ -53,9 +53,9 @@ def test_affine_inverse_depth_is_the_least_squares_fit_between_the_quantiles():
     for b in range(2):
         d, r = (t[b][mask[b]].double().numpy() for t in (depth, reference))
         keep = np.ones(len(d), dtype=bool)
-        for values in (d, r):
-            low, high = np.quantile(values, [0.1, 0.9])
-            keep &= (values >= low) & (values <= high)
+        for values, whole in ((1 / d, 1 / depth[b].double().numpy()), (1 / r, 1 / r)):
+            low, high = np.quantile(whole, [0.1, 0.9])
+            keep &= (values > low) & (values < high)
         design = np.stack([1 / d[keep], np.ones(keep.sum())], axis=1)
         (a, b0), *_ = np.linalg.lstsq(design, 1 / r[keep], rcond=None)
         np.testing.assert_allclose(aligned[b].numpy(), 1 / (a / depth[b].double().numpy() + b0), rtol=1e-5)

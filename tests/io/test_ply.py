@@ -102,6 +102,34 @@ def test_any_order_and_number_type_without_normals_and_with_foreign_elements(tmp
     check_row(read_ply(path))
 
 
+def test_text_is_read_behind_other_elements(tmp_path):
+    names = [name for name in reversed(NAMES) if not name.startswith("n")]
+    extra = "obj_info by hand\nelement face 2\nproperty list uchar int corners\n"
+    lines = ["3 0 1 2", "4 0 1 2 3", *(" ".join(f"{ROW[name]:.9g}" for name in names) for _ in range(2))]
+    path = tmp_path / "text.ply"
+    path.write_text(header(names, count=2, form="ascii", extra=extra).decode() + "\n".join(lines))
+    result = read_ply(path)
+    assert len(result) == 2
+    check_row(result)
+
+
+def test_text_of_several_chunks_with_values_that_are_none(tmp_path, caplog, monkeypatch):
+    monkeypatch.setattr("lyra.io.ply._CHUNK", 100)
+    count = 250
+    names = [name for name in NAMES if not name.startswith("n")]
+    table = np.tile(np.float32([ROW[name] for name in names]), (count, 1))
+    table[:, 0] = np.arange(count)
+    path = tmp_path / "text.ply"
+    lines = [" ".join(map(str, row)) for row in table.tolist()]
+    lines[-1] = lines[-1].replace("249.0", "nan")
+    lines[0] = lines[0].replace("-2.25", "1e999")
+    path.write_text(header(names, count=count, form="ascii").decode() + "\n".join(lines) + "\n")
+    with caplog.at_level(logging.WARNING, logger="lyra"):
+        result = read_ply(path)
+    assert result.means[:, 0].tolist() == list(range(1, count - 1))
+    assert "2 Gaussians" in caplog.text
+
+
 def test_higher_harmonics_are_ignored_and_reported(tmp_path, caplog):
     names = [*NAMES[:9], "f_rest_0", "f_rest_1", *NAMES[9:]]
     path = tmp_path / "rest.ply"
@@ -112,15 +140,27 @@ def test_higher_harmonics_are_ignored_and_reported(tmp_path, caplog):
 
 
 def test_values_that_are_not_finite_are_left_out_and_reported(tmp_path, caplog):
-    rows = [[ROW[name] for name in NAMES] for _ in range(4)]
+    rows = [[ROW[name] for name in NAMES] for _ in range(6)]
     rows[0][0] = float("nan")
+    rows[1][6] = float("inf")  # a colour that no clamping makes right
+    rows[3][16] = float("-inf")
     rows[2][10] = 200.0  # a scale of e^200
     path = tmp_path / "some.ply"
-    path.write_bytes(header(count=4) + b"".join(struct.pack("<17f", *row) for row in rows))
+    path.write_bytes(header(count=6) + b"".join(struct.pack("<17f", *row) for row in rows))
     with caplog.at_level(logging.WARNING, logger="lyra"):
         assert len(read_ply(path)) == 2
-    assert "2 Gaussians" in caplog.text
+    assert "4 Gaussians" in caplog.text
     path.write_bytes(header() + struct.pack("<17f", *rows[0]))
+    with pytest.raises(InputError, match="no finite Gaussian"):
+        read_ply(path)
+
+
+def test_a_file_full_of_nan_is_refused_and_one_of_huge_doubles_too(tmp_path):
+    path = tmp_path / "nan.ply"
+    path.write_bytes(header(count=1000) + np.full((1000, 17), np.nan, "<f4").tobytes())
+    with pytest.raises(InputError, match="no finite Gaussian"):
+        read_ply(path)
+    path.write_bytes(header(count=10, kind="double") + np.full((10, 17), 1e300, "<f8").tobytes())
     with pytest.raises(InputError, match="no finite Gaussian"):
         read_ply(path)
 
@@ -163,7 +203,17 @@ def test_the_official_tensor_dump_under_a_ply_name_is_read(tmp_path):
 
 PACKED = ["packed_position", "packed_rotation", "packed_scale", "packed_color"]
 BAD_FILES = {
-    "ascii": (header(form="ascii") + b"0 " * 17, "text form"),
+    "short line": (header(form="ascii", count=2) + b"0 " * 16 + b"\n" + b"0 " * 18 + b"\n", "not 17 numbers"),
+    "words": (header(form="ascii") + b"0 " * 16 + b"zero\n", "not 17 numbers"),
+    "text cut": (header(form="ascii", count=2) + b"0.00 " * 17 + b"\n", "cut off: 1 of 2"),
+    "text huge": (header(form="ascii", count=10**15) + b"0 " * 17 + b"\n", "cut off"),
+    "text blank": (header(form="ascii", count=2) + b"\n" * 100, "not 17 numbers"),
+    "format": (header(form="text") + bytes(68), "damaged header"),
+    "digits": (header().replace(b"vertex 1", "vertex ²".encode("latin-1")) + bytes(68), "damaged header"),
+    "negative": (header().replace(b"vertex 1", b"vertex -1") + bytes(68), "damaged header"),
+    "endless count": (header().replace(b"vertex 1", b"vertex " + b"9" * 5000) + bytes(68), "damaged header"),
+    "far": (header(extra="element face 999999999999999\nproperty int a\n") + bytes(68), "cut off: 0 of 1"),
+    "list before": (header(extra="element face 1\nproperty list uchar int a\n") + bytes(99), "no plain 'vertex'"),
     "empty": (b"", "is empty"),
     "other": (b"solid cube", "does not begin with 'ply'"),
     "mesh": (header(["x", "y", "z"]) + bytes(12), "lacks f_dc_0"),
@@ -179,6 +229,7 @@ BAD_FILES = {
 }
 
 
+@pytest.mark.filterwarnings("error")  # one line means one line
 @pytest.mark.parametrize("name", BAD_FILES)
 def test_bad_files_are_refused_in_one_line(tmp_path, name):
     content, words = BAD_FILES[name]

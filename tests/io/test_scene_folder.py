@@ -6,7 +6,16 @@ import pytest
 import torch
 
 from lyra.geometry import intrinsics_from_fov, look_at
-from lyra.io import SceneFolder, cameras_from_json, cameras_to_json, load_scene, save_scene, write_ply, write_run
+from lyra.io import (
+    SceneFolder,
+    cameras_from_json,
+    cameras_to_json,
+    load_scene,
+    read_trajectories,
+    save_scene,
+    write_ply,
+    write_run,
+)
 from lyra.structures import Cameras, Gaussians, InputError, Scene
 
 
@@ -63,6 +72,30 @@ def test_a_bare_ply_is_a_scene(tmp_path):
     assert torch.equal(loaded.gaussians[0].means, gaussians().means)
     assert torch.equal(loaded.source.c2w[0], torch.eye(4))
     assert loaded.source.fov_x.item() == pytest.approx(1.0)
+
+
+def test_trajectories_come_back(tmp_path):
+    with SceneFolder(tmp_path / "out") as folder:
+        save_scene(folder, scene())
+        file = folder.path / "cameras.json"
+        paths = {"left": {"strength": 0.3, **cameras_to_json(cameras(5))}, "mine": cameras_to_json(cameras(3))}
+        file.write_text(json.dumps({**json.loads(file.read_text()), "trajectories": paths}))
+    left, mine = read_trajectories(tmp_path / "out")
+    assert (left.name, left.strength, mine.name, mine.strength) == ("left", 0.3, "mine", None)
+    assert torch.equal(left.cameras.c2w, cameras(5).c2w)
+    assert torch.equal(mine.cameras.K, cameras(3).K)
+
+
+def test_a_folder_may_have_no_trajectories_but_not_broken_ones(tmp_path):
+    with SceneFolder(tmp_path / "out") as folder:
+        save_scene(folder, scene())
+    assert read_trajectories(tmp_path / "out") == ()
+    file = tmp_path / "out" / "cameras.json"
+    record = json.loads(file.read_text())
+    for broken, complaint in ((["left"], "should map names"), ({"left": {"height": 3}}, "trajectory 'left' lacks")):
+        file.write_text(json.dumps({**record, "trajectories": broken}))
+        with pytest.raises(InputError, match=complaint):
+            read_trajectories(tmp_path / "out")
 
 
 @pytest.mark.parametrize("error", [RuntimeError, KeyboardInterrupt, SystemExit])

@@ -59,3 +59,13 @@ def test_patches_are_flattened_time_first_and_zero_init_gives_zero_with_a_gradie
     assert torch.equal(tokens, torch.zeros_like(tokens))
     (tokens * torch.randn_like(tokens)).sum().backward()
     assert embed.proj.weight.grad.abs().max() > 0
+
+
+def test_masked_tokens_are_not_attended_to():
+    torch.manual_seed(0)
+    block = TransformerBlock(8, 2)
+    x = torch.randn(2, 5, 8)
+    mask = torch.tensor([[True, True, True, False, False], [True] * 5])
+    masked = block(x, mask)
+    assert torch.allclose(masked[0, :3], block(x[:1, :3])[0], atol=1e-6)
+    assert torch.allclose(masked[1], block(x)[1], atol=1e-6)

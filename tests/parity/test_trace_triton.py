@@ -12,6 +12,7 @@ import pytest
 import torch
 
 from lyra.worlds import World, collate
+from lyra.worlds.description import Description
 from lyra.worlds.layout.builder import Builder, Material
 from lyra.worlds.masks import make_masks
 from lyra.worlds.store import TextureStore, build_store
@@ -30,11 +31,9 @@ def scene(device: str) -> tuple[WorldBatch, TextureStore]:
     masks = make_masks(0)
     store = build_store(tiles, skies, masks.masks, torch.device(device))
     kinds = {kind: tuple(masks.of(kind)) for kind in masks.kinds}
-    catalogue = Catalogue(
-        ("wood",) * 3, ("",) * 3, np.ones((3, 3)), np.ones(3, bool), (), (0,), (), kinds, {"wood": (0, 1, 2)}
-    )
+    catalogue = Catalogue(("wood",) * 3, np.ones((3, 3)), np.ones(3, bool), (), (0,), (), kinds, {"wood": (0, 1, 2)})
     build = Builder(random.Random(1), catalogue)
-    matte, shiny = Material(0, "", 0.7, False, macro=0.5), Material(1, "", 1.3, True, gloss=0.5)
+    matte, shiny = Material(0, 0.7, False, macro=0.5), Material(1, 1.3, True, gloss=0.5)
     build.floor(0, 4, 6, 6, matte, height=-1)
     build.upright((0, 0, 7), 4, 2, 3.3, shiny, one_sided=True)
     build.upright((-1.2, 0.1, 5), 0.8, 0.8, 3.0, matte, mask=masks.of("crown")[0], puffy=True)
@@ -43,7 +42,7 @@ def scene(device: str) -> tuple[WorldBatch, TextureStore]:
     build.ball((-0.8, -0.5, 3.3), (0.5, 0.4, 0.3), shiny, 0.7)
     build.leaves((0.6, 0.6, 4), (0.7, 0.5, 0.6), matte, masks.of("leaves")[1], 1.0, 0.4)
     build.move(3, (0.3, 0.0, 0.1), 0.8, (0.0, 0.0, 4.0))
-    rows, counts, _ = build.table()
+    table = build.table()
     light = np.zeros(columns.LIGHT_COLUMNS, np.float32)
     light[columns.KEY_RGB], light[columns.UP_RGB], light[columns.DOWN_RGB] = (1.2, 1.1, 0.9), 0.4, 0.25
     light[columns.EXPOSURE], light[columns.SKY_GAIN], light[columns.WHITE] = 1.1, 0.9, (1.05, 1.0, 0.95)
@@ -54,7 +53,8 @@ def scene(device: str) -> tuple[WorldBatch, TextureStore]:
     sun[columns.KEY] = (0.48, -0.8, -0.36)
     lamp[columns.KEY], lamp[columns.KEY_IS_POINT], lamp[columns.KEY_RGB] = (1.0, -1.5, 2.0), 1.0, 5.0
     worlds = [
-        World(0, "train", "room", "", rows, counts, row, np.eye(4, dtype=np.float32), 1.0, True) for row in (sun, lamp)
+        World(0, "train", Description(), table.rows, table.counts, row, np.eye(4, dtype=np.float32), 1.0, True)
+        for row in (sun, lamp)
     ]
     return collate(worlds, device), store
 

@@ -49,7 +49,7 @@ def test_a_stored_record_gives_the_same_scene(result: Result) -> None:
     pipeline = Pipeline.load("cpu")
     again = pipeline.finish(pipeline.recall(record))
     assert again.name == result.name and [stage.name for stage in again.stages] == [
-        "warp", "frames", "decode", "recolor", "render"
+        "warp", "frames", "decode", "cover", "recolor", "render"
     ]  # fmt: skip
     assert float(psnr(again.renders[0].rgb.clamp(0, 1), result.renders[0].rgb.clamp(0, 1)).min()) > 50
     assert float(psnr(again.rerender.rgb.clamp(0, 1), result.rerender.rgb.clamp(0, 1))) > 50

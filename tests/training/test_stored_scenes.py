@@ -1,5 +1,7 @@
 """Batches out of a store are those that imagining on the spot would have given, in an order that survives a restart."""
 
+import json
+import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -13,9 +15,13 @@ from lyra.models.depth import DepthNet
 from lyra.models.teacher import Teacher
 from lyra.models.tokenizer import Tokenizer
 from lyra.structures import Cameras, Frames, InputError, Latents, SceneRecord, Trajectory, Views
+from lyra.training.checkpoint import LATEST, load_checkpoint
 from lyra.training.device_data import PathBank
 from lyra.training.imagined_scenes import ImaginedScenes, imagine_scenes
+from lyra.training.options import TrainOptions
 from lyra.training.stored_scenes import StoredScenes
+from lyra.training.tasks import decoder
+from lyra.training.train import train
 
 HEIGHT, WIDTH, T, VIEWS, ANCHORS = 32, 64, 17, 2, (0, 16)
 CPU = torch.device("cpu")
@@ -203,3 +209,20 @@ def test_a_store_of_another_tokenizer_is_refused(
     begin_store(tmp_path / "other", Manifest(replace(space, mean=space.mean + 1)))
     with pytest.raises(InputError, match="another training of nano"):
         scenes(folder=tmp_path / "other")
+
+
+def test_a_decoder_learns_from_a_store_and_resumes_bit_for_bit(
+    store: Path, tiny: Callable[..., TrainOptions], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(decoder, "imagine_scenes", None)  # nothing is imagined
+    sizes = {"store": store, "steps": 10, "save_every": 5, "score": False, "pool": 2}
+    train(tiny("decoder", out=tmp_path / "whole", **sizes), notify=lambda line: None)
+    losses = [json.loads(line)["loss"] for line in (tmp_path / "whole" / "log.jsonl").read_text().splitlines()]
+    assert len(losses) == 10
+    shutil.copytree(tmp_path / "whole", tmp_path / "parts")
+    (tmp_path / "parts" / LATEST).unlink()  # the checkpoint before, of step 5, is the newest then
+    train(tiny("decoder", out=tmp_path / "parts", resume=True, **sizes), notify=lambda line: None)
+    again = [json.loads(line)["loss"] for line in (tmp_path / "parts" / "log.jsonl").read_text().splitlines()]
+    assert again == losses
+    one, other = (load_checkpoint(tmp_path / run)["network"] for run in ("whole", "parts"))
+    assert all(torch.equal(value, other[name]) for name, value in one.items())

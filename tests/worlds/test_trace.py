@@ -8,12 +8,13 @@ import pytest
 import torch
 
 from lyra.worlds import World, collate, trace
+from lyra.worlds.description import Description
 from lyra.worlds.layout.builder import Builder, Material
 from lyra.worlds.world import BOX, CENTRE, CUTOUT, CYLINDER, ELLIPSOID, HALF, KEY_RGB, LEAVES, QUAD, ROWS
 
 HEIGHT, WIDTH = 24, 40
 K = torch.tensor([[[30.0, 0.0, 20.0], [0.0, 30.0, 12.0], [0.0, 0.0, 1.0]]])
-PLAIN = Material(tile=0, word="plain", metres=1.0)
+PLAIN = Material(tile=0, metres=1.0)
 
 
 @pytest.fixture
@@ -26,8 +27,10 @@ def shoot(build, light, store):
     """Trace what has been built from the origin looking along +z, or from another pose."""
 
     def run(c2w: torch.Tensor | None = None, time: float | None = None, **options):
-        rows, counts, _ = build.table()
-        world = World(0, "train", "room", "", rows, counts, light, np.eye(4, dtype=np.float32), 1.0, False)
+        table = build.table()
+        world = World(
+            0, "train", Description(), table.rows, table.counts, light, np.eye(4, dtype=np.float32), 1.0, False
+        )
         pose = torch.eye(4)[None] if c2w is None else c2w[None]
         seconds = None if time is None else torch.tensor([time])
         batch = collate([world], "cpu")
@@ -93,7 +96,7 @@ def test_unprojected_depth_lies_on_the_surface(build, shoot, shape):
     assert 30 < seen.sum() < HEIGHT * WIDTH
     x, y = pixel_rays()
     points = torch.stack([x, y, torch.ones_like(x)])[:, seen] * frames.depth[0][seen]
-    row = torch.from_numpy(build.table()[0][0])
+    row = torch.from_numpy(build.table().rows[0])
     local = row[ROWS].view(3, 3) @ (points - row[CENTRE, None]) / row[HALF, None]
     if shape == QUAD:
         residual = local[2]
@@ -113,7 +116,7 @@ def test_unprojected_depth_lies_on_the_surface(build, shoot, shape):
 def test_silhouette_lets_the_wall_behind_show(build, shoot):
     build.upright((0, 0, 3.0), 1.5, 1.5, math.pi, PLAIN, mask=build.catalogue.mask_kinds["disc"][0])
     build.upright((0, 0, 5.0), 50, 50, math.pi, PLAIN)
-    assert build.table()[1][CUTOUT] == 1
+    assert build.table().counts[CUTOUT] == 1
     depth = shoot().depth[0]
     x, y = pixel_rays()
     radius = torch.hypot(3 * x, 3 * y) / 1.5

@@ -14,6 +14,7 @@ from tyro.conf import subcommand
 from lyra import __version__
 from lyra.cli.doctor import Doctor
 from lyra.cli.evaluate import EvaluatePhotos, EvaluateWorlds
+from lyra.cli.export import Export
 from lyra.cli.faults import INTERRUPTED, leave_quietly, one_line
 from lyra.cli.generate import Generate
 from lyra.cli.models import ModelsList, ModelsShow
@@ -21,16 +22,21 @@ from lyra.cli.reconstruct import Reconstruct
 from lyra.cli.render import Render
 from lyra.cli.synthesize import Synthesize
 from lyra.cli.train import Train
+from lyra.cli.view import View
 from lyra.cli.worlds import Worlds
 
 DESCRIPTION = """One photo becomes a 3D scene of Gaussian splats, on this computer, with the networks that ship inside.
   lyra generate photo.jpg -o out/photo
+  lyra view out/photo
   lyra render out/photo --path orbit -o orbit.mp4
+  lyra export out/photo --to glb
   lyra doctor"""
 
 COMMANDS: dict[str, type | tuple[str, dict[str, type]]] = {
     "generate": Generate,
     "render": Render,
+    "export": Export,
+    "view": View,
     "doctor": Doctor,
     "models": ("The networks that ship inside.", {"list": ModelsList, "show": ModelsShow}),
     "evaluate": ("Measure quality, time and memory.", {"worlds": EvaluateWorlds, "photos": EvaluatePhotos}),

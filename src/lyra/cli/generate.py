@@ -1,4 +1,4 @@
-"""``lyra generate``: a photo becomes a scene folder."""
+"""``lyra generate``: a photo or a prompt becomes a scene folder."""
 
 import time
 from dataclasses import dataclass
@@ -9,23 +9,25 @@ from tyro.conf import Positional, arg
 
 from lyra.cli.checks import require_device, require_output_folder
 from lyra.cli.progress import StageLines
+from lyra.cli.scene_page import write_page
 from lyra.cli.sizes import mebibytes, seconds
 
 if TYPE_CHECKING:
     from lyra.pipeline import GenerateOptions, Result
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Generate:
-    """Turn a photo into a 3D scene.
+    """Turn a photo, or a prompt, into a 3D scene.
 
     lyra generate photo.jpg -o out/photo
     lyra generate photo.jpg -o out/photo --trajectories left,right --seed 7
     lyra generate photo.jpg -o out/photo --depth depth.npy --fov 65
     lyra generate photo.jpg -o out/photo --cameras path.json
+    lyra generate --prompt "a courtyard with a fountain at sunset" -o out/court --candidates 4
     """
 
-    photo: Annotated[Positional[Path], arg(metavar="PHOTO")]
+    photo: Annotated[Positional[Path | None], arg(metavar="[PHOTO]", help_behavior_hint="")] = None
     """The photo: JPEG, PNG, WebP, TIFF or anything else that Pillow opens."""
     out: Annotated[Path, arg(aliases=["-o"], metavar="FOLDER")]
     """Folder for the scene; it appears complete or not at all."""
@@ -51,18 +53,32 @@ class Generate:
     """How a photo of another shape is brought to the networks' shape."""
     recolor: Annotated[int, arg(metavar="N")] = 2
     """Rounds that move the scene's colours towards the photo; 0 keeps what the decoder said."""
+    prompt: Annotated[str | None, arg(metavar="WORDS", help_behavior_hint="")] = None
+    """What the scene shows, in English: without a photo all of it, with one what the photo does not show."""
+    negative: Annotated[str | None, arg(metavar="WORDS", help_behavior_hint="")] = None
+    """What the scene should not show."""
+    guidance: Annotated[float | None, arg(metavar="G", help_behavior_hint="")] = None
+    """How far to follow the prompt: 1 as it stands, more exaggerates. By default 3, with a photo 1."""
+    candidates: Annotated[int, arg(metavar="N")] = 1
+    """First pictures to draw for the prompt; candidates.png in the folder shows them."""
+    choose: Annotated[str, arg(metavar="K|best")] = "best"
+    """Candidate to go on with: its number, or the one of which the prompt explains most."""
+    image_model: Annotated[Path | None, arg(metavar="FOLDER", help_behavior_hint="")] = None
+    """Folder of a text-to-image pipeline of diffusers that draws the first picture instead of our own network."""
 
     def run(self) -> int:
         """Check everything, then load the networks, then make the scene."""
         start = time.perf_counter()
         require_device(self.device)
         require_output_folder(self.out, self.overwrite)
+        self._require_photo_or_prompt()
         options = self._options()
 
-        from lyra.cli.preflight import require_readable_inputs
+        from lyra.cli.preflight import require_readable_inputs, require_usable_words
         from lyra.pipeline import Pipeline, StageReport, write_result
 
         notices = require_readable_inputs(self.photo, options)
+        notices += require_usable_words(self.photo is not None, options)
         with StageLines() as lines:
             for notice in notices:
                 lines.note(notice)
@@ -70,14 +86,33 @@ class Generate:
             before = time.perf_counter()
             pipeline = Pipeline.load(self.device)
             lines(StageReport("load", time.perf_counter() - before, detail=f"networks on {pipeline.device}"))
-            result = pipeline.run(self.photo, options, lines)
-            write_result(result, self.out, self.overwrite, lines)
+            if self.photo is not None:
+                result = pipeline.run(self.photo, options, lines)
+            else:
+                result = pipeline.run_prompt(self.prompt or "", options, lines)
+            write_result(result, self.out, self.overwrite, lines, write_page)
         self._report(result, time.perf_counter() - start)
         return 0
 
     def interrupted(self) -> str:
         """The scene folder appears only at the end."""
         return "nothing was written"
+
+    def _require_photo_or_prompt(self) -> None:
+        from lyra.structures import InputError
+
+        if self.photo is None and self.prompt is None:
+            raise InputError("there is nothing to make a scene of; give a photo, or words with --prompt")
+
+    def _choice(self) -> int | None:
+        """Number of the candidate, ``None`` for the best."""
+        if self.choose == "best":
+            return None
+        from lyra.structures import InputError
+
+        if not self.choose.isdecimal():
+            raise InputError(f"--choose '{self.choose}' is neither a number nor best; give the number of a candidate")
+        return int(self.choose)
 
     def _options(self) -> "GenerateOptions":
         from lyra.pipeline import GenerateOptions
@@ -93,6 +128,12 @@ class Generate:
             device=self.device,
             fit=self.fit,
             recolor=self.recolor,
+            prompt=self.prompt,
+            negative=self.negative,
+            guidance=self.guidance,
+            candidates=self.candidates,
+            choose=self._choice(),
+            image_model=self.image_model,
         )
 
     def _report(self, result: "Result", total: float) -> None:
@@ -100,6 +141,12 @@ class Generate:
 
         count = sum(len(gaussians) for gaussians in result.scene.gaussians)
         print(f"scene      {self.out}")
+        if result.first is not None:
+            chosen = result.first.candidates[result.first.chosen]
+            agreement = "" if chosen.agreement is None else f", the prompt explains {chosen.agreement:.2f} % of it"
+            total_drawn = len(result.first.candidates)
+            print(f"picture    candidate {result.first.chosen + 1} of {total_drawn}, seed {chosen.seed}{agreement}")
+            print(f"drawn by   {', '.join(result.first.source.values())}")
         print(f"Gaussians  {count:,}")
         print(f"time       {seconds(total)} in all")
         print(f"memory     {mebibytes(peak_memory_mib())} at the peak")

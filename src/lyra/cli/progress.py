@@ -54,3 +54,26 @@ class StageLines:
     def note(self, text: str) -> None:
         """A remark that is not a fault."""
         self._console.print(f"note: {text}", markup=False)
+
+
+class Counter:
+    """On a terminal a spinner that shows what is being done and how much of it; elsewhere silent."""
+
+    def __init__(self, console: Console | None = None) -> None:
+        self._status = (console or Console(highlight=False)).status("starting")
+        self._shown = self._status.console.is_terminal
+
+    def __enter__(self) -> Self:
+        if self._shown:
+            self._status.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, fault: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._status.stop()
+
+    def __call__(self, what: str, done: int, total: int) -> None:
+        """Show that ``done`` of ``total`` steps of ``what`` are done."""
+        if self._shown:
+            self._status.update(f"{what} {done}/{total}")

@@ -10,6 +10,7 @@ from tyro.conf import Positional, arg
 
 from lyra.cli.checks import require_device, require_output_folder
 from lyra.cli.progress import StageLines
+from lyra.cli.scene_page import write_page
 from lyra.cli.sizes import mebibytes, seconds
 
 if TYPE_CHECKING:
@@ -64,7 +65,7 @@ class Reconstruct:
             for record in self._records(source, keys, lines):
                 lines.say(f"record {record.key}")
                 result = pipeline.finish(pipeline.recall(record, self.recolor, lines), lines)
-                write_result(result, self.out / record.key, self.overwrite, lines)
+                write_result(result, self.out / record.key, self.overwrite, lines, write_page)
                 made += 1
         if not made:
             raise InputError(f"no record of {self.source} can be read; restore its files from a copy")

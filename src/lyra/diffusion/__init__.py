@@ -1,5 +1,17 @@
 """Noise levels, preconditioning and the sampling loop of EDM; takes any callable as denoiser."""
 
-from lyra.diffusion.edm import Preconditioning, karras_sigmas, precondition, sample
+from lyra.diffusion.edm import Denoiser, Preconditioning, guide, karras_sigmas, precondition, sample
+from lyra.diffusion.guidance import Guidance, guided
+from lyra.diffusion.multistep import sample_placed
 
-__all__ = ["Preconditioning", "karras_sigmas", "precondition", "sample"]
+__all__ = [
+    "Denoiser",
+    "Guidance",
+    "Preconditioning",
+    "guide",
+    "guided",
+    "karras_sigmas",
+    "precondition",
+    "sample",
+    "sample_placed",
+]

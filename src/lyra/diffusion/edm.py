@@ -42,6 +42,22 @@ def karras_sigmas(steps: int, sigma_min: float, sigma_max: float, rho: float = 7
     return torch.cat([(high + ramp * (low - high)) ** rho, torch.zeros(1, dtype=torch.float64)])
 
 
+def guide(wanted: Denoiser, unwanted: Denoiser, scale: float) -> Denoiser:
+    """Classifier-free guidance (Ho and Salimans 2022, arXiv 2207.12598) on estimates of the clean x.
+
+    The guided estimate is ``unwanted + scale (wanted - unwanted)``: 1 is ``wanted`` alone, with one evaluation per
+    step, 0 is ``unwanted`` alone, more than 1 goes beyond ``wanted``.
+    """
+    if scale == 1:
+        return wanted
+
+    def guided(x: Tensor, sigma: Tensor) -> Tensor:
+        away = unwanted(x, sigma)
+        return away + scale * (wanted(x, sigma) - away)
+
+    return guided
+
+
 @torch.no_grad()
 def sample(denoise: Denoiser, noise: Tensor, sigmas: Tensor, on_step: Callable[[int], None] | None = None) -> Tensor:
     """Integrate the probability-flow ODE with Euler steps from unit ``noise`` to the last of ``sigmas``.

@@ -14,7 +14,7 @@ from lyra.metrics import depth_error, psnr
 from lyra.models.perceptual import SqueezePerceptual
 from lyra.pipeline import FRAMES, Pipeline, resolve_device
 from lyra.raster import render
-from lyra.stages import decode, imagine, plan, recolor, warp
+from lyra.stages import cover, decode, imagine, plan, recolor, warp
 from lyra.structures import Cameras, Frames, Views
 from lyra.worlds import collate, film, film_source, load_textures, sample_world
 
@@ -67,9 +67,9 @@ def evaluate_worlds(
 
     Returns:
         ``methods`` against the true views: the input repeated, the forward warp with holes filled from the nearest
-        valid pixel, the teacher's RGB, renders of what the decoder says, renders of the finished (recoloured) scene;
-        ``decoder_vs_teacher`` and ``scene_vs_teacher``; ``tokenizer`` reconstruction of the true clips; ``depth``
-        errors; the same by trajectory.
+        valid pixel, the teacher's RGB, renders of what the decoder says, renders of the finished scene (gaps covered,
+        recoloured); ``decoder_vs_teacher`` and ``scene_vs_teacher``; ``tokenizer`` reconstruction of the true clips;
+        ``depth`` errors; the same by trajectory.
     """
     protocol = protocol or WorldsProtocol()
     device = resolve_device(protocol.device)
@@ -104,7 +104,7 @@ def evaluate_worlds(
         latents = imagine(caches, pipeline.teacher, pipeline.tokenizer, protocol.steps, protocol.seed)
         teacher = pipeline.imagine_frames(latents)
         decoded = decode(views, latents, caches, teacher, pipeline.decoder, pipeline.tokenizer, pipeline.depth_net)
-        scene = recolor(decoded, views)
+        scene = recolor(cover(decoded, views, caches, teacher, pipeline.depth_net), views)
         gaussians = scene.gaussians[0]
         own_camera.append(float(psnr(render(gaussians, camera).rgb.clamp(0, 1), source[None])))
         for view, path in enumerate(paths):

@@ -14,6 +14,7 @@ from lyra.geometry.cameras import (
 from lyra.geometry.constants import FAR_DEPTH, NEAR_DEPTH
 from lyra.geometry.fill import fill_nearest, fill_pyramid
 from lyra.geometry.foreground import mask_occluded_by_edges
+from lyra.geometry.point_cache import CacheConfig, CacheView, PointCache
 from lyra.geometry.rays import camera_rays, plucker_rays
 from lyra.geometry.reliability import reliable_mask
 from lyra.geometry.splat import splat_points
@@ -31,6 +32,9 @@ __all__ = [
     "NEAR_DEPTH",
     "OFFICIAL_TRAJECTORIES",
     "TRAJECTORY_NAMES",
+    "CacheConfig",
+    "CacheView",
+    "PointCache",
     "TrajectorySpec",
     "align_inverse_depth_affine",
     "align_log_depth",

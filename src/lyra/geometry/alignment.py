@@ -1,5 +1,7 @@
 """Bringing an estimated depth map to the scale of the 3D cache."""
 
+from typing import NamedTuple
+
 import torch
 from torch import Tensor
 from torch.nn import functional as F
@@ -35,37 +37,45 @@ def align_log_depth(log_depth: Tensor, reference: Tensor, mask: Tensor) -> Tenso
 def align_inverse_depth_affine(depth: Tensor, reference: Tensor, mask: Tensor) -> Tensor:
     """Least-squares affine map of inverse depth onto a reference, as in GEN3C: D' = 1 / (a / D + b).
 
-    Only pixels of the mask count whose depth lies between the 10 % and 90 % quantile of its own map, in both maps.
+    Only pixels of the mask count whose inverse depth lies between the 10 % and 90 % quantile of its own map, in both
+    maps: of all positive pixels of ``depth``, and of those of ``reference`` in the mask.
 
     Args:
         depth: [B, H, W] positive depth to align.
         reference: [B, H, W] depth to align to.
-        mask: [B, H, W] bool, where both are valid.
+        mask: [B, H, W] bool, where ``reference`` is valid.
 
     Returns:
         [B, H, W] aligned depth; not positive where a / D + b is not. An item with fewer than two usable pixels, or one
         constant depth, gets the pure factor that fits best.
     """
-    x, y = depth.flatten(1).double(), reference.flatten(1).double()
-    valid = mask.flatten(1)
-    keep = valid & _within_quantiles(x, valid) & _within_quantiles(y, valid)
-    u = 1 / torch.where(keep, x, 1.0)
-    v = 1 / torch.where(keep, y, 1.0)
+    u, v = 1 / depth.flatten(1).double(), 1 / reference.flatten(1).double()
+    known, valid = u > 0, mask.flatten(1) & (reference.flatten(1) > 0)
+    inside, usable = _within_quantiles(u, known), _within_quantiles(v, valid)
+    keep = inside.strictly & usable.strictly
+    keep = torch.where(keep.sum(1, keepdim=True) < 2, inside.at_most & usable.at_most, keep)
     weight = keep.double()
+    kept_u, kept_v = torch.where(keep, u, 0.0), torch.where(keep, v, 0.0)
     count = weight.sum(1).clamp(min=1)
-    mean_u, mean_v = (weight * u).sum(1) / count, (weight * v).sum(1) / count
-    spread = (weight * (u - mean_u[:, None]).square()).sum(1)
-    slope = (weight * (u - mean_u[:, None]) * (v - mean_v[:, None])).sum(1) / spread.clamp(min=1e-300)
+    mean_u, mean_v = kept_u.sum(1) / count, kept_v.sum(1) / count
+    spread = (weight * (kept_u - mean_u[:, None]).square()).sum(1)
+    slope = (weight * (kept_u - mean_u[:, None]) * (kept_v - mean_v[:, None])).sum(1) / spread.clamp(min=1e-300)
     factor = torch.where(mean_u > 0, mean_v / torch.where(mean_u > 0, mean_u, 1.0), 1.0)
     degenerate = spread <= 1e-14 * count * mean_u.square()
     a = torch.where(degenerate, factor, slope)
     b = torch.where(degenerate, torch.zeros_like(a), mean_v - slope * mean_u)
-    inverse = a[:, None] / x + b[:, None]
-    return (1 / inverse).to(depth.dtype).view_as(depth)
+    return (1 / (a[:, None] * u + b[:, None])).to(depth.dtype).view_as(depth)
 
 
-def _within_quantiles(values: Tensor, valid: Tensor, low: float = 0.1, high: float = 0.9) -> Tensor:
-    """[B, N] bool: between the two quantiles (linear interpolation) of the valid entries of each row."""
+class _Within(NamedTuple):
+    """Which entries [B, N] lie between two quantiles, without and with those on them."""
+
+    strictly: Tensor
+    at_most: Tensor
+
+
+def _within_quantiles(values: Tensor, valid: Tensor, low: float = 0.1, high: float = 0.9) -> _Within:
+    """Of the valid entries of each row [B, N], those between its two quantiles (linear interpolation)."""
     ordered = torch.where(valid, values, torch.inf).sort(dim=1).values
     last = (valid.sum(dim=1, keepdim=True) - 1).clamp(min=0)
 
@@ -76,7 +86,8 @@ def _within_quantiles(values: Tensor, valid: Tensor, low: float = 0.1, high: flo
         start, end = ordered.gather(1, below), ordered.gather(1, above)
         return torch.where(above > below, start + (end - start) * (place - below), start)
 
-    return (values >= quantile(low)) & (values <= quantile(high))
+    least, most = quantile(low), quantile(high)
+    return _Within(valid & (values > least) & (values < most), valid & (values >= least) & (values <= most))
 
 
 def align_non_rigid(
@@ -117,12 +128,14 @@ def align_non_rigid(
     # both points lie on one ray, so their L1 distance is the depth difference times the ray's L1 length
     per_pixel = rays.abs().mean(dim=1) * mask / mask.flatten(1).sum(1).clamp(min=1)[:, None, None]
     fixed, target = depth.detach(), torch.where(mask, reference, 0.0).detach()
+    # a convolution, not a mean: where the factor is still 1 everywhere, rounding decides the sign of the roughness
+    box = torch.full((1, 1, 3, 3), 1 / 9, dtype=depth.dtype, device=depth.device)
     with torch.enable_grad():
         factor = torch.ones_like(fixed, requires_grad=True)
         optimiser = torch.optim.Adam([factor], lr=learning_rate)
         for _ in range(steps):
             optimiser.zero_grad()
-            smooth = F.avg_pool2d(factor[:, None], 3, stride=1, padding=1)[:, 0]
+            smooth = F.conv2d(factor[:, None], box, padding=1)[:, 0]
             roughness = (smooth - factor).abs().mean(dim=(1, 2)).sum()
             loss = ((factor * fixed - target).abs() * per_pixel).sum() + smoothness * roughness
             loss.backward()

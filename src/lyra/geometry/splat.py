@@ -21,6 +21,7 @@ def splat_points(
     width: int,
     log_depth_max: Tensor | None = None,
     pixel_centre: float = 0.5,
+    whole_pixels_twice: bool = False,
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Splat coloured points into B cameras.
 
@@ -42,6 +43,8 @@ def splat_points(
         log_depth_max: [B] M, the largest ln(1 + Z); None takes the maximum over all points of each item (those of
             weight 0 and those outside the picture count, as published).
         pixel_centre: where in its cell a pixel is measured; 0.0 is the integer-pixel form of the GEN3C cache.
+        whole_pixels_twice: take the neighbours at the floor and the ceiling of a place, as published, so that a point
+            exactly on a column (or row) of pixels is added to it twice; False takes two neighbours always.
 
     Returns:
         values [B, C, H, W] (0 in holes), depth z [B, H, W] (0 in holes), mask [B, H, W] bool.
@@ -67,8 +70,8 @@ def splat_points(
     if points.device.type == "cpu" and not wants_gradient:
         from lyra.geometry import splat_cpu  # compiling is paid for by those who splat
 
-        return splat_cpu.splat_points_cpu(*tensors, height, width, log_depth_max, pixel_centre)
-    return splat_points_torch(*tensors, height, width, log_depth_max, pixel_centre)
+        return splat_cpu.splat_points_cpu(*tensors, height, width, log_depth_max, pixel_centre, whole_pixels_twice)
+    return splat_points_torch(*tensors, height, width, log_depth_max, pixel_centre, whole_pixels_twice)
 
 
 def splat_points_torch(
@@ -81,6 +84,7 @@ def splat_points_torch(
     width: int,
     log_depth_max: Tensor | None,
     pixel_centre: float,
+    whole_pixels_twice: bool = False,
 ) -> tuple[Tensor, Tensor, Tensor]:
     """`splat_points` in plain torch: any device, differentiable in values and weights, no synchronisation."""
     camera = transform_points(points, w2c)
@@ -104,11 +108,10 @@ def splat_points_torch(
     item = torch.arange(batch, device=z.device)[:, None] * cells
     # places without effect are spread over the picture with weight 0: piling them on one cell would serialise atomics
     idle = torch.arange(number, device=z.device) % cells
-    left, top = x.floor(), y.floor()
+    columns, rows = ((place.floor(), place.ceil() if whole_pixels_twice else place.floor() + 1) for place in (x, y))
     total = z.new_zeros(batch * cells, channels + 2)
-    for right_side in (0, 1):
-        for bottom_side in (0, 1):
-            column, row = left + right_side, top + bottom_side
+    for column in columns:
+        for row in rows:
             share = (1 - (x - column).abs()) * (1 - (y - row).abs()) * weight
             inside = (column >= 0) & (column < width) & (row >= 0) & (row < height)
             share = torch.where(inside, share, 0.0)

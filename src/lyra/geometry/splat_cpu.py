@@ -1,28 +1,20 @@
 """The splatting loop, compiled for the CPU: one item per thread, the same numbers as the torch form."""
 
 import math
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
-import numba
 import numpy as np
 import torch
 from torch import Tensor
 
+from lyra.geometry.compiled import compiled
+
 _EPSILON = 1e-7
 
 
-def _compiled(function: Callable[..., None]) -> Callable[..., None]:
-    options = {"nogil": True, "error_model": "numpy"}
-    try:
-        return numba.njit(cache=True, **options)(function)
-    except RuntimeError:  # no folder to keep the compiled code in: compile once per process
-        return numba.njit(**options)(function)
-
-
-@_compiled
+@compiled
 def _splat_item(
-    points, values, weights, w2c, K, log_depth_max, pixel_centre, out_values, out_depth, out_mask
+    points, values, weights, w2c, K, log_depth_max, pixel_centre, whole_pixels_twice, out_values, out_depth, out_mask
 ):  # pragma: no cover - compiled
     """Fill one item's outputs. points [N, 3], values [C, N], weights [N]; log_depth_max < 0 asks for the maximum."""
     number = points.shape[0]
@@ -62,16 +54,21 @@ def _splat_item(
         weight = weight / (np.float32(math.exp(exponent)) + epsilon)
         left, top = math.floor(x), math.floor(y)
         share_right, share_bottom = x - np.float32(left), y - np.float32(top)
+        right, bottom = left + 1, top + 1
+        if whole_pixels_twice and share_right == 0:
+            right, share_right = left, one
+        if whole_pixels_twice and share_bottom == 0:
+            bottom, share_bottom = top, one
         for bottom_side in range(2):
-            row = top + bottom_side
+            row = bottom if bottom_side == 1 else top
             if row < 0 or row >= height:
                 continue
-            row_weight = weight * (share_bottom if bottom_side == 1 else one - share_bottom)
+            row_weight = weight * (share_bottom if bottom_side == 1 or bottom == top else one - share_bottom)
             for right_side in range(2):
-                column = left + right_side
+                column = right if right_side == 1 else left
                 if column < 0 or column >= width:
                     continue
-                share = row_weight * (share_right if right_side == 1 else one - share_right)
+                share = row_weight * (share_right if right_side == 1 or right == left else one - share_right)
                 cell = row * width + column
                 for c in range(channels):
                     total[cell, c] += share * values[c, n]
@@ -99,6 +96,7 @@ def splat_points_cpu(
     width: int,
     log_depth_max: Tensor | None,
     pixel_centre: float,
+    whole_pixels_twice: bool = False,
 ) -> tuple[Tensor, Tensor, Tensor]:
     """`splat_points` for CPU tensors, without gradient; as many threads as torch may use."""
     batch, channels = w2c.shape[0], values.shape[1]
@@ -110,7 +108,8 @@ def splat_points_cpu(
 
     def run(b: int) -> None:
         item = [array[b if array.shape[0] > 1 else 0] for array in inputs]
-        _splat_item(*item, float(largest[b]), pixel_centre, out_values[b], out_depth[b], out_mask[b])
+        choices = (float(largest[b]), pixel_centre, whole_pixels_twice)
+        _splat_item(*item, *choices, out_values[b], out_depth[b], out_mask[b])
 
     threads = min(torch.get_num_threads(), batch)
     if threads == 1:

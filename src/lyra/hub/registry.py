@@ -18,6 +18,13 @@ _ENTRIES = {
     "teacher/nano": _Entry("lyra.models.teacher:Teacher", "lyra.models.teacher:TeacherConfig"),
     "decoder/nano": _Entry("lyra.models.decoder:GaussianDecoder", "lyra.models.decoder:DecoderConfig"),
     "depth/nano": _Entry("lyra.models.depth:DepthNet", "lyra.models.depth:DepthConfig"),
+    "text/nano": _Entry("lyra.models.text:TextEncoder", "lyra.models.text:TextConfig"),
+    "tokenizer/cosmos-cv8x8x8-720p": _Entry(
+        "lyra.models.tokenizer:CosmosTokenizer", "lyra.models.tokenizer:CosmosTokenizerConfig"
+    ),
+    "teacher/gen3c-cosmos-7b": _Entry("lyra.models.teacher:PublishedTeacher", "lyra.models.teacher:TeacherConfig"),
+    "decoder/lyra-static": _Entry("lyra.models.decoder:GaussianDecoder", "lyra.models.decoder:DecoderConfig"),
+    "decoder/lyra-dynamic": _Entry("lyra.models.decoder:GaussianDecoder", "lyra.models.decoder:DecoderConfig"),
     "perceptual/squeeze": _Entry("lyra.models.perceptual:SqueezePerceptual", "lyra.models.perceptual:SqueezeConfig"),
 }
 

@@ -1,12 +1,12 @@
 """Gaussians in the INRIA layout of PLY, written and read with numpy alone.
 
-This file alone knows the stored encodings: opacity as logit, scales as natural logs, colour as the degree-0 spherical
-harmonic coefficient. Positions and axes stay in OpenCV axes.
+Stored are opacity as logit, scales as natural logs, colour as the degree-0 spherical harmonic coefficient. Axes stay
+those of OpenCV.
 """
 
 import logging
-import pickle
-from dataclasses import dataclass
+from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
 from typing import BinaryIO
 
@@ -15,9 +15,11 @@ import torch
 from torch import Tensor
 
 from lyra.io.files import reason, replacing, require_file
+from lyra.io.formats.archive import open_archive
+from lyra.io.formats.arrays import SH_C0, arrays_of, checked_gaussians
+from lyra.io.formats.ply_header import PlyElement, PlyHeader, read_ply_header
 from lyra.structures import Gaussians, InputError
 
-_SH_C0 = 0.28209479177387814
 _PROPERTIES = (
     *("x", "y", "z", "nx", "ny", "nz", "f_dc_0", "f_dc_1", "f_dc_2", "opacity"),
     *("scale_0", "scale_1", "scale_2", "rot_0", "rot_1", "rot_2", "rot_3"),
@@ -26,14 +28,10 @@ _NORMALS = ("nx", "ny", "nz")
 _SMALLEST_OPACITY = np.float32(1e-12)
 _LARGEST_OPACITY = np.float32(1 - 2**-24)
 _SMALLEST_SCALE = np.float32(1e-30)
-_UNIT_TOLERANCE = 1e-6
-_LONGEST_HEADER = 1 << 16
 _CHUNK = 1 << 16
-_TYPES = {
-    **{"char": "i1", "int8": "i1", "uchar": "u1", "uint8": "u1", "short": "i2", "int16": "i2", "ushort": "u2"},
-    **{"uint16": "u2", "int": "i4", "int32": "i4", "uint": "u4", "uint32": "u4"},
-    **{"float": "f4", "float32": "f4", "double": "f8", "float64": "f8"},
-}
+_CHUNK_BYTES = 1 << 23
+_LARGEST_PICKLE = 1 << 16
+_WHAT = "PLY file"
 _log = logging.getLogger(__name__)
 
 
@@ -44,180 +42,170 @@ def write_ply(path: Path | str, gaussians: Gaussians) -> None:
 
     Raises:
         InputError: the place cannot be written.
-        ValueError: a value is not finite.
+        ValueError: there are no Gaussians, or a value is not finite.
     """
-    fields = {
-        name: getattr(gaussians, name).detach().float().cpu().numpy()
-        for name in ("means", "quats", "scales", "opacities", "colors")
-    }
-    for name, array in fields.items():
-        if not np.isfinite(array).all():
-            raise ValueError(f"write_ply: {name} holds values that are not finite")
+    arrays = arrays_of(gaussians, "write_ply")
     count = len(gaussians)
     properties = "".join(f"property float {name}\n" for name in _PROPERTIES)
     header = f"ply\nformat binary_little_endian 1.0\nelement vertex {count}\n{properties}end_header\n"
-    with replacing(path, "PLY file") as temporary, temporary.open("wb") as file:
+    with replacing(path, _WHAT) as temporary, temporary.open("wb") as file:
         file.write(header.encode("ascii"))
         # a chunk stays in the cache between filling its columns and writing it
         for start in range(0, count, _CHUNK):
             part = slice(start, start + _CHUNK)
-            opacity = np.clip(fields["opacities"][part], _SMALLEST_OPACITY, _LARGEST_OPACITY)
+            opacity = np.clip(arrays.opacities[part], _SMALLEST_OPACITY, _LARGEST_OPACITY)
             table = np.zeros((len(opacity), len(_PROPERTIES)), "<f4")
-            table[:, 0:3] = fields["means"][part]
-            table[:, 6:9] = (fields["colors"][part] - np.float32(0.5)) * np.float32(1 / _SH_C0)
+            table[:, 0:3] = arrays.means[part]
+            table[:, 6:9] = (arrays.colors[part] - np.float32(0.5)) * np.float32(1 / SH_C0)
             table[:, 9] = np.log(opacity) - np.log(1 - opacity)
-            table[:, 10:13] = np.log(np.maximum(fields["scales"][part], _SMALLEST_SCALE))
-            table[:, 13:17] = fields["quats"][part]
+            table[:, 10:13] = np.log(np.maximum(arrays.scales[part], _SMALLEST_SCALE))
+            table[:, 13:17] = arrays.quats[part]
             file.write(table.data)
 
 
 def read_ply(path: Path | str) -> Gaussians:
-    """Read Gaussians from a binary PLY file, or from the tensor dump that Lyra-1 names ``.ply``.
+    """Read Gaussians from a PLY file, or from the tensor dump that Lyra-1 names ``.ply``.
 
-    Properties may come in any order and number type, normals may be missing. Higher spherical harmonics are ignored
-    and values that are not finite are left out; both are reported through `logging`. Quaternions are normalised,
-    colours clamped to 0…1.
+    Binary of either byte order, or text; properties in any order and number type; normals may be missing. Higher
+    spherical harmonics are ignored and values that are not finite are left out; both are reported through `logging`.
+    Quaternions are normalised, colours clamped to 0…1.
 
     Raises:
-        InputError: missing, empty or cut off; text or compressed PLY; not a PLY of Gaussians; no Gaussian in it.
+        InputError: missing, empty, damaged or cut off; a compressed PLY; not a PLY of Gaussians; no Gaussian in it.
     """
-    path = require_file(path, "PLY file")
+    path = require_file(path, _WHAT)
     try:
         with path.open("rb") as file:
-            start = file.read(4)
-            file.seek(0)
-            if start[:2] == b"PK":
+            if file.read(2) == b"PK":
                 return _read_tensor_dump(path)
-            if start[:3] != b"ply":
-                raise InputError(f"PLY file {path} does not begin with 'ply'; give a PLY file of Gaussians")
-            layout = _read_header(path, file)
-            return _read_vertices(path, file, layout)
+            header = read_ply_header(path, file)
+            vertex = _gaussian_element(path, header)
+            return _read_vertices(path, file, header, vertex)
     except OSError as error:
-        raise InputError(f"PLY file {path} cannot be read ({reason(error)}); check its permissions") from error
+        raise InputError(f"{_WHAT} {path} cannot be read ({reason(error)}); check its permissions") from error
 
 
-@dataclass(frozen=True)
-class _Layout:
-    """Where the vertices lie: record type, count, offset of the first byte."""
-
-    record: np.dtype
-    count: int
-    offset: int
-
-
-def _read_header(path: Path, file: BinaryIO) -> _Layout:
-    damaged = InputError(f"PLY file {path} has a damaged header; export it again")
-    head = file.read(_LONGEST_HEADER)
-    marker = b"\nend_header"
-    end = head.find(marker)
-    stop = head.find(b"\n", end + len(marker)) if end >= 0 else -1
-    if stop < 0:
-        raise damaged
-    order = ""
-    elements: list[tuple[str, int, list[tuple[str, str]]]] = []
-    for line in head[:end].decode("latin-1").splitlines()[1:]:
-        match line.split():
-            case ["format", "ascii", *_]:
-                raise InputError(f"PLY file {path} is in text form; convert it to binary_little_endian")
-            case ["format", "binary_little_endian", *_]:
-                order = "<"
-            case ["format", "binary_big_endian", *_]:
-                order = ">"
-            case ["element", name, number] if number.isdigit():
-                elements.append((name, int(number), []))
-            case ["property", "list", *_] if elements:
-                elements[-1][2].append(("", "list"))
-            case ["property", kind, name] if elements and kind in _TYPES:
-                elements[-1][2].append((name, _TYPES[kind]))
-            case [] | ["comment" | "obj_info", *_]:
-                continue
-            case _:
-                raise damaged
-    if not order:
-        raise damaged
-    offset = stop + 1
-    for name, count, properties in elements:
-        if any(kind == "list" for _, kind in properties):
-            break
-        names = [label for label, _ in properties]
-        if len(set(names)) != len(names):
-            raise damaged
-        record = np.dtype([(label, order + kind) for label, kind in properties])
-        if name == "vertex":
-            _check_properties(path, names)
-            return _Layout(record, count, offset)
-        offset += count * record.itemsize
-    raise InputError(f"PLY file {path} holds no plain 'vertex' element; give a PLY file of Gaussians")
-
-
-def _check_properties(path: Path, names: list[str]) -> None:
-    if "packed_position" in names:
-        raise InputError(f"PLY file {path} is a compressed PLY; convert it to the plain INRIA layout first")
-    missing = [name for name in _PROPERTIES if name not in names and name not in _NORMALS]
+def _gaussian_element(path: Path, header: PlyHeader) -> PlyElement:
+    vertex = header.find("vertex")
+    if vertex is None or (not header.text and header.offset(vertex) is None):
+        raise InputError(f"{_WHAT} {path} holds no plain 'vertex' element; give a PLY file of Gaussians")
+    if "packed_position" in vertex.names:
+        raise InputError(f"{_WHAT} {path} is a compressed PLY; read it with lyra.io.read_gaussians")
+    missing = [name for name in _PROPERTIES if name not in vertex.names and name not in _NORMALS]
     if missing:
-        raise InputError(f"PLY file {path} lacks {', '.join(missing)}; give a PLY file of 3D Gaussians")
-    ignored = sum(name.startswith("f_rest_") for name in names)
+        raise InputError(f"{_WHAT} {path} lacks {', '.join(missing)}; give a PLY file of 3D Gaussians")
+    if vertex.count == 0:
+        raise InputError(f"{_WHAT} {path} holds no Gaussians; export it again")
+    ignored = sum(name.startswith("f_rest_") for name in vertex.names)
     if ignored:
         _log.warning("%s: %d view-dependent colour coefficients (f_rest) are ignored", path, ignored)
+    return vertex
 
 
-def _read_vertices(path: Path, file: BinaryIO, layout: _Layout) -> Gaussians:
-    available = path.stat().st_size - layout.offset
-    if layout.count * layout.record.itemsize > available:
-        held = max(0, available) // layout.record.itemsize
-        raise InputError(f"PLY file {path} is cut off: {held} of {layout.count} Gaussians; fetch or export it again")
-    if layout.count == 0:
-        raise InputError(f"PLY file {path} holds no Gaussians; export it again")
-    file.seek(layout.offset)
-    means, colors, scales = (np.empty((layout.count, 3), np.float32) for _ in range(3))
-    quats, opacities = np.empty((layout.count, 4), np.float32), np.empty(layout.count, np.float32)
-    for start in range(0, layout.count, _CHUNK):
-        number = min(_CHUNK, layout.count - start)
-        rows = np.frombuffer(file.read(number * layout.record.itemsize), layout.record)
-        part = slice(start, start + number)
-        for axis in range(3):
-            means[part, axis] = rows["xyz"[axis]]
-            colors[part, axis] = rows[f"f_dc_{axis}"]
-            scales[part, axis] = rows[f"scale_{axis}"]
-        for axis in range(4):
-            quats[part, axis] = rows[f"rot_{axis}"]
-        opacities[part] = rows["opacity"]
-        with np.errstate(over="ignore", invalid="ignore"):
+def _read_vertices(path: Path, file: BinaryIO, header: PlyHeader, vertex: PlyElement) -> Gaussians:
+    _go_to_vertices(path, file, header, vertex)
+    means, colors, scales = (np.empty((vertex.count, 3), np.float32) for _ in range(3))
+    quats, opacities = np.empty((vertex.count, 4), np.float32), np.empty(vertex.count, np.float32)
+    parts = _text_parts if header.text else _binary_parts
+    start = 0
+    # float64 and exponentials may overflow; what is not finite is left out in the end
+    with np.errstate(over="ignore", invalid="ignore"):
+        for rows in parts(path, file, vertex):
+            part = slice(start, start + len(rows["x"]))
+            for axis in range(3):
+                means[part, axis] = rows["xyz"[axis]]
+                colors[part, axis] = rows[f"f_dc_{axis}"]
+                scales[part, axis] = rows[f"scale_{axis}"]
+            for axis in range(4):
+                quats[part, axis] = rows[f"rot_{axis}"]
+            opacities[part] = rows["opacity"]
             np.exp(scales[part], out=scales[part])
             opacities[part] = 1 / (1 + np.exp(-opacities[part]))
-    colors *= np.float32(_SH_C0)
-    colors += np.float32(0.5)
-    return _cleaned(path, *(torch.from_numpy(array) for array in (means, quats, scales, opacities, colors)))
+            start = part.stop
+        colors *= np.float32(SH_C0)
+        colors += np.float32(0.5)
+    return checked_gaussians(path, _WHAT, means, quats, scales, opacities, colors)
+
+
+def _go_to_vertices(path: Path, file: BinaryIO, header: PlyHeader, vertex: PlyElement) -> None:
+    """Move to the first vertex, if the file is long enough to hold them all."""
+    if header.text:
+        file.seek(header.size)
+        for element in header.elements[: header.elements.index(vertex)]:
+            for _ in islice(file, element.count):
+                pass
+        # a number takes two bytes at least, and the last line may lack its end
+        place, smallest, spare = file.tell(), 2 * len(vertex.names), 1
+    else:
+        assert vertex.record is not None
+        place, smallest, spare = header.offset(vertex) or 0, vertex.record.itemsize, 0
+    available = max(0, path.stat().st_size - place + spare)
+    if vertex.count * smallest > available:
+        raise _cut_off(path, available // smallest, vertex.count)
+    file.seek(place)
+
+
+def _binary_parts(path: Path, file: BinaryIO, vertex: PlyElement) -> Iterator[np.ndarray]:
+    """Runs of vertices as structured arrays."""
+    assert vertex.record is not None
+    size = vertex.record.itemsize
+    step = max(1, min(_CHUNK, _CHUNK_BYTES // size))
+    for start in range(0, vertex.count, step):
+        yield np.frombuffer(file.read(min(step, vertex.count - start) * size), vertex.record)
+
+
+def _text_parts(path: Path, file: BinaryIO, vertex: PlyElement) -> Iterator[dict[str, np.ndarray]]:
+    """Runs of vertices as columns by the name of their property."""
+    columns = len(vertex.names)
+    for start in range(0, vertex.count, _CHUNK):
+        number = min(_CHUNK, vertex.count - start)
+        lines = [line.decode("latin-1") for line in islice(file, number)]
+        if len(lines) < number:
+            raise _cut_off(path, start + len(lines), vertex.count)
+        crooked = InputError(f"{_WHAT} {path} has lines that are not {columns} numbers; export it in binary form")
+        if any(line.isspace() for line in lines):
+            raise crooked
+        try:
+            table = np.loadtxt(lines, dtype=np.float64, comments=None, ndmin=2)
+        except ValueError as error:
+            raise crooked from error
+        if table.shape != (number, columns):
+            raise crooked
+        yield dict(zip(vertex.names, table.T, strict=True))
+
+
+def _cut_off(path: Path, held: int, count: int) -> InputError:
+    return InputError(f"{_WHAT} {path} is cut off: {held} of {count} Gaussians; fetch or export it again")
 
 
 def _read_tensor_dump(path: Path) -> Gaussians:
     """The [1, N, 14] tensor of the official sampler: position, opacity, scale, quaternion (w x y z), colour."""
+    other = InputError(f"{_WHAT} {path} is an archive, but not one [1, N, 14] tensor; give a PLY file of Gaussians")
+    with open_archive(path, _WHAT) as archive:
+        entries = archive.infolist()
+        # a tensor is stored as it is; packed entries and long pickles could unpack to anything
+        if any(entry.file_size > entry.compress_size for entry in entries) or any(
+            entry.filename.endswith(".pkl") and entry.file_size > _LARGEST_PICKLE for entry in entries
+        ):
+            raise other
     try:
         dump = torch.load(path, map_location="cpu", weights_only=True)
-    except (RuntimeError, pickle.UnpicklingError, EOFError, KeyError, ValueError) as error:
-        raise InputError(f"PLY file {path} is an archive that cannot be read; give a PLY file of Gaussians") from error
-    if not isinstance(dump, Tensor) or dump.shape[-1:] != (14,) or dump.numel() != dump.shape[-2:].numel():
-        raise InputError(f"PLY file {path} is an archive, but not one [1, N, 14] tensor; give a PLY file of Gaussians")
-    means, opacities, scales, quats, colors = dump.reshape(-1, 14).float().split([3, 1, 3, 4, 3], dim=1)
-    return _cleaned(path, means, quats, scales, opacities[:, 0], colors)
-
-
-def _cleaned(path: Path, means: Tensor, quats: Tensor, scales: Tensor, opacities: Tensor, colors: Tensor) -> Gaussians:
-    """Unit quaternions, clamped colours and only finite Gaussians."""
-    length = (quats * quats).sum(dim=1, keepdim=True).sqrt()
-    length = torch.where((length - 1).abs() < _UNIT_TOLERANCE, 1.0, length)  # unit ones come back bit by bit
-    upright = torch.tensor([1.0, 0.0, 0.0, 0.0])
-    if not bool((length > 0).all()):
-        quats = torch.where(length > 0, quats, upright)
-        length = torch.where(length > 0, length, 1.0)
-    gaussians = Gaussians(means, quats / length, scales, opacities, colors)
-    # a sum is finite only if its terms are (or overflowed, which is no Gaussian either)
-    finite = torch.isfinite(means.sum(1) + length[:, 0] + scales.sum(1) + opacities + colors.sum(1))
-    if not bool(finite.all()):
-        _log.warning("%s: %d Gaussians with values that are not finite are left out", path, int((~finite).sum()))
-        gaussians = gaussians[finite]
-        if len(gaussians) == 0:
-            raise InputError(f"PLY file {path} holds no finite Gaussian; export it again")
-    return Gaussians(
-        gaussians.means, gaussians.quats, gaussians.scales, gaussians.opacities, gaussians.colors.clamp(0, 1)
-    )
+    except Exception as error:  # a damaged pickle makes torch's reader fail in any way
+        raise InputError(f"{_WHAT} {path} is an archive that cannot be read; give a PLY file of Gaussians") from error
+    if (
+        not isinstance(dump, Tensor)
+        or dump.layout != torch.strided
+        or dump.device.type != "cpu"
+        or not dump.is_floating_point()
+        or dump.dim() not in (2, 3)
+        or dump.shape[-1] != 14
+        or dump.numel() != dump.shape[-2:].numel()
+        # one stored value may pose as a tensor of any size
+        or dump.numel() * dump.element_size() > path.stat().st_size
+    ):
+        raise other
+    if len(dump.reshape(-1, 14)) == 0:
+        raise InputError(f"{_WHAT} {path} holds no Gaussians; export it again")
+    parts = dump.reshape(-1, 14).float().split([3, 1, 3, 4, 3], dim=1)
+    means, opacities, scales, quats, colors = (part.contiguous().numpy() for part in parts)
+    return checked_gaussians(path, _WHAT, means, quats, scales, opacities[:, 0], colors)

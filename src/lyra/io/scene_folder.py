@@ -12,8 +12,9 @@ import torch
 
 from lyra.geometry import intrinsics_from_fov, require_rigid
 from lyra.io.files import reason, replacing, require_file
+from lyra.io.gaussian_files import read_gaussians
 from lyra.io.ply import read_ply, write_ply
-from lyra.structures import Cameras, InputError, Scene
+from lyra.structures import Cameras, InputError, Scene, Trajectory
 
 RUN_FILE = "run.json"
 CAMERAS_FILE = "cameras.json"
@@ -182,16 +183,16 @@ def save_scene(folder: Path | SceneFolder, scene: Scene) -> None:
 
 
 def load_scene(path: Path | str) -> Scene:
-    """Read a scene folder, or a single ``.ply`` file.
+    """Read a scene folder, or a single file of Gaussians in any format that `lyra.io.read_gaussians` knows.
 
-    A bare ``.ply`` comes with the camera at the origin that looks along z with a field of view of one radian.
+    A bare file comes with the camera at the origin that looks along z with a field of view of one radian.
 
     Raises:
         InputError: nothing there, or files are missing or damaged.
     """
     path = Path(path)
     if not path.is_dir():
-        gaussians = read_ply(path)
+        gaussians = read_gaussians(path)
         height, width = _BARE_SIZE
         camera = Cameras(torch.eye(4)[None], intrinsics_from_fov(_BARE_FOV, height, width)[None], height, width)
         return Scene((gaussians,), camera, provenance={"file": path.name})
@@ -211,6 +212,22 @@ def load_scene(path: Path | str) -> Scene:
         cameras_from_json(cameras, str(path / CAMERAS_FILE)),
         tuple(float(time) for time in times),
         provenance if isinstance(provenance, dict) else {},
+    )
+
+
+def read_trajectories(folder: Path | str) -> tuple[Trajectory, ...]:
+    """The camera paths that a scene folder was made along, from its ``cameras.json``; none if it names none.
+
+    Raises:
+        InputError: the file is missing or damaged.
+    """
+    path = Path(folder) / CAMERAS_FILE
+    paths = _read_json(path).get("trajectories", {})
+    if not isinstance(paths, dict) or not all(isinstance(values, dict) for values in paths.values()):
+        raise InputError(f"{path}: 'trajectories' should map names to cameras; export the scene again")
+    return tuple(
+        Trajectory(name, cameras_from_json(values, f"{path}: trajectory '{name}'"), values.get("strength"))
+        for name, values in paths.items()
     )
 
 

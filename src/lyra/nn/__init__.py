@@ -1,4 +1,4 @@
-"""Blocks that two or more networks use, or that are worth testing alone; all in plain torch."""
+"""Blocks that two or more networks use, or that are worth testing alone; in plain torch, and fused where it pays."""
 
 from lyra.nn.attention import Attention, Mlp, TransformerBlock
 from lyra.nn.patch_embed import PatchEmbed3d

@@ -5,7 +5,7 @@ from torch import Tensor, nn
 
 
 class Attention(nn.Module):
-    """Multi-head self-attention over all tokens, scaled by 1/sqrt(head size), no mask, no positions.
+    """Multi-head self-attention over all tokens, scaled by 1/sqrt(head size), no positions.
 
     ``qkv`` holds the rows of q, k and v in this order, inside each heads x head size.
     """
@@ -18,10 +18,10 @@ class Attention(nn.Module):
         self.qkv = nn.Linear(width, 3 * width)
         self.proj = nn.Linear(width, width)
 
-    def forward(self, x: Tensor) -> Tensor:
-        """Map tokens [B, N, D] to [B, N, D]."""
+    def forward(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
+        """Map tokens [B, N, D] to [B, N, D]; those where ``mask`` [B, N] bool is false are not attended to."""
         q, k, v = self.qkv(x).unflatten(-1, (3, self.heads, -1)).permute(2, 0, 3, 1, 4).unbind(0)
-        mixed = F.scaled_dot_product_attention(q, k, v)
+        mixed = F.scaled_dot_product_attention(q, k, v, None if mask is None else mask[:, None, None])
         return self.proj(mixed.transpose(1, 2).flatten(-2))
 
 
@@ -54,7 +54,7 @@ class TransformerBlock(nn.Module):
             nn.init.zeros_(linear.weight)
             nn.init.zeros_(linear.bias)
 
-    def forward(self, x: Tensor) -> Tensor:
-        """Map tokens [B, N, D] to [B, N, D]."""
-        x = x + self.attn(self.norm1(x))
+    def forward(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
+        """Map tokens [B, N, D] to [B, N, D]; those where ``mask`` [B, N] bool is false are not attended to."""
+        x = x + self.attn(self.norm1(x), mask)
         return x + self.mlp(self.norm2(x))

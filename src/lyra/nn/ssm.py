@@ -1,13 +1,16 @@
-"""Mamba-2: a selective state-space scan in both directions, in plain torch.
+"""Mamba-2: a selective state-space scan in both directions.
 
 The recurrence of one head (Dao & Gu 2024, "Transformers are SSMs", section 6):
 
     S_l = exp(dt_l A) S_{l-1} + dt_l x_l B_l^T,     y_l = S_l C_l + D x_l,     S before the first token is 0
 
-``recurrent_scan`` is this line by line, ``chunked_scan`` the same sum arranged as matrix products.
+``recurrent_scan`` is this line by line, ``chunked_scan`` the same sum arranged as matrix products, both in plain torch.
+On a GPU with Triton the convolution and the scan run as fused kernels (``ssm_triton``, ``causal_conv_triton``).
 """
 
 import math
+from functools import cache
+from importlib.util import find_spec
 
 import torch
 import torch.nn.functional as F
@@ -109,6 +112,16 @@ def _segment_sums(values: Tensor) -> Tensor:
     return sums.masked_fill(below.mT, -math.inf)
 
 
+@cache
+def _has_triton() -> bool:
+    return find_spec("triton") is not None
+
+
+def runs_fused(tokens: Tensor) -> bool:
+    """Whether the fused kernels take these tokens: on a GPU, with Triton, at most float32."""
+    return tokens.is_cuda and tokens.dtype in (torch.float32, torch.bfloat16, torch.float16) and _has_triton()
+
+
 class Mamba2Scan(nn.Module):
     """One direction: depthwise causal convolution, selective scan, gate, norm. No projections.
 
@@ -131,15 +144,42 @@ class Mamba2Scan(nn.Module):
         self.D = nn.Parameter(torch.ones(heads))
         self.norm = nn.RMSNorm(inner, eps=1e-5)
 
-    def forward(self, z: Tensor, xBC: Tensor, dt: Tensor) -> Tensor:
-        """Gate z [b, l, inner], values and directions xBC [b, l, inner + 2 state], raw steps dt [b, l, heads]."""
+    def forward(self, z: Tensor, xBC: Tensor, dt: Tensor, reverse: bool = False) -> Tensor:
+        """Mix the tokens; with ``reverse`` from the last to the first, as if all were flipped before and after.
+
+        Args:
+            z: [b, l, inner] gate.
+            xBC: [b, l, inner + 2 state] values and directions.
+            dt: [b, l, heads] raw steps.
+            reverse: direction of the scan.
+
+        Returns:
+            [b, l, inner].
+        """
+        mix = self._mix_fused if runs_fused(xBC) else self._mix
+        return self.norm(mix(xBC, dt, reverse).flatten(-2) * F.silu(z))
+
+    def _mix(self, xBC: Tensor, dt: Tensor, reverse: bool) -> Tensor:
+        if reverse:
+            return self._mix(xBC.flip(1), dt.flip(1), reverse=False).flip(1)
         xBC = F.silu(self.conv1d(xBC.mT)[..., : xBC.shape[1]].mT)
         x, B, C = xBC.split((self.inner, self.state, self.state), dim=-1)
+        return chunked_scan(x.unflatten(-1, (-1, self.head)), *self._steps(dt), B, C, self.D, self.chunk)
+
+    def _mix_fused(self, xBC: Tensor, dt: Tensor, reverse: bool) -> Tensor:
+        from lyra.nn.causal_conv_triton import causal_conv_silu
+        from lyra.nn.ssm_triton import fused_scan
+
+        assert self.conv1d.bias is not None
+        with full_precision(xBC.device):
+            xBC = causal_conv_silu(xBC, self.conv1d.weight[:, 0], self.conv1d.bias, reverse)
+            x, B, C = xBC.split((self.inner, self.state, self.state), dim=-1)
+            return fused_scan(x.unflatten(-1, (-1, self.head)), *self._steps(dt), B, C, self.D, reverse)
+
+    def _steps(self, dt: Tensor) -> tuple[Tensor, Tensor]:
+        """Positive steps and negative rates in float32, or wider if the raw steps are."""
         wide = torch.promote_types(dt.dtype, torch.float32)
-        step = F.softplus(dt.to(wide) + self.dt_bias.to(wide))
-        rate = -torch.exp(self.A_log.to(wide))
-        y = chunked_scan(x.unflatten(-1, (-1, self.head)), step, rate, B, C, self.D, self.chunk)
-        return self.norm(y.flatten(-2) * F.silu(z))
+        return F.softplus(dt.to(wide) + self.dt_bias.to(wide)), -torch.exp(self.A_log.to(wide))
 
 
 class BidirectionalMamba2(nn.Module):
@@ -164,7 +204,7 @@ class BidirectionalMamba2(nn.Module):
         """Map tokens [B, N, D] to [B, N, D]."""
         z, xBC, dt = self.in_proj(x).split(self.sizes, dim=-1)
         forth = self.scans[0](z, xBC, dt)
-        back = self.scans[1](z.flip(1), xBC.flip(1), dt.flip(1)).flip(1)
+        back = self.scans[1](z, xBC, dt, reverse=True)
         return self.out_proj(forth + back)
 
 

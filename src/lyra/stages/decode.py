@@ -6,10 +6,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from lyra.geometry.alignment import align_log_depth
-from lyra.geometry.constants import FAR_DEPTH, NEAR_DEPTH
 from lyra.models.decoder import DecoderInputs, GaussianDecoder
-from lyra.models.depth import DepthNet
+from lyra.models.depth import DepthNet, aligned_depth
 from lyra.models.tokenizer import Tokenizer
 from lyra.structures import Conditioning, Latents, Scene, Views
 
@@ -23,24 +21,6 @@ class Anchors(NamedTuple):
     rgb: Tensor
     depth: Tensor
     visible: Tensor
-
-
-@torch.no_grad()
-def anchor_depth(depth_net: DepthNet, rgb: Tensor, cache_depth: Tensor, cache_mask: Tensor) -> Tensor:
-    """Depth of imagined frames: the 3D cache where it is visible, the network aligned to it elsewhere.
-
-    Args:
-        depth_net: single-image depth network.
-        rgb: [B, 3, H, W] imagined frames 0…1.
-        cache_depth: [B, H, W] splatted z, 0 in holes.
-        cache_mask: [B, H, W] bool.
-
-    Returns:
-        [B, H, W] z in the units of the cache, within the depth range of the scene.
-    """
-    estimate, _, _ = depth_net.infer(rgb.clamp(0, 1))
-    aligned = align_log_depth(estimate.log(), cache_depth, cache_mask)
-    return aligned.clamp(NEAR_DEPTH, FAR_DEPTH)
 
 
 def prepare_inputs(
@@ -102,7 +82,7 @@ def decode(
             depth[:, anchor] = views.depth[0]
             rgb[:, anchor] = views.frames.rgb[0]
         else:
-            depth[:, anchor] = anchor_depth(depth_net, rgb[:, anchor], cache_depth[:, anchor], cache_mask[:, anchor])
+            depth[:, anchor] = aligned_depth(depth_net, rgb[:, anchor], cache_depth[:, anchor], cache_mask[:, anchor])
     c2w = torch.stack([source_w2c @ t.cameras.c2w for t in latents.trajectories])
     K = torch.stack([t.cameras.K[0] for t in latents.trajectories])
     anchors = Anchors(rgb[None], depth[None], cache_mask[None].to(rgb.dtype))

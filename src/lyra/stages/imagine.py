@@ -6,9 +6,9 @@ import torch
 from torch import Tensor
 
 from lyra.diffusion import karras_sigmas, sample
-from lyra.models.teacher import Teacher, TeacherInputs, pool_mask
+from lyra.models.teacher import Teacher, TeacherInputs, pool_mask, require_text, text_denoiser
 from lyra.models.tokenizer import Tokenizer
-from lyra.structures import Conditioning, Latents
+from lyra.structures import Conditioning, Latents, Text
 
 
 def teacher_inputs(tokenizer: Tokenizer, source: Tensor, warped: Tensor, mask: Tensor) -> TeacherInputs:
@@ -33,8 +33,15 @@ def imagine(
     steps: int | None = None,
     seed: int = 0,
     on_step: Callable[[int, int], None] | None = None,
+    text: Text | None = None,
+    negative: Text | None = None,
+    guidance: float = 1.0,
 ) -> Latents:
     """Sample one latent clip per conditioning, one after the other (on a CPU a batch is no faster).
+
+    With a text, each step goes to ``D(negative) + guidance (D(text) - D(negative))``, where D is the estimate of the
+    clean clip and an absent ``negative`` is the null text. At guidance 1 that is ``D(text)``: one evaluation per step,
+    ``negative`` has no effect. Any other guidance costs two.
 
     Args:
         conditionings: V trajectories with the same size and length.
@@ -43,7 +50,14 @@ def imagine(
         steps: sampling steps, ``None`` for the teacher's own number.
         seed: every trajectory draws its noise from (seed, index), so a subset gives the same clips.
         on_step: called with (trajectory index, step index).
+        text: what the surroundings should show, ``None`` for whatever fits.
+        negative: what they should not show.
+        guidance: how far to follow the text.
+
+    Raises:
+        InputError: a text, but the teacher never saw captions.
     """
+    require_text(teacher, text, negative)
     config = teacher.config
     sigmas = karras_sigmas(steps or config.steps, config.sigma_min, config.sigma_max)
     clips = []
@@ -53,9 +67,7 @@ def imagine(
         )
         generator = torch.Generator().manual_seed(seed * 1009 + view)
         noise = torch.randn(inputs.warped[:, 0].shape, generator=generator).to(inputs.warped)
-
-        def denoise(x: Tensor, sigma: Tensor, inputs: TeacherInputs = inputs) -> Tensor:
-            return teacher(x, sigma, inputs)
+        denoise = text_denoiser(teacher, inputs, text, negative, guidance)
 
         def report(step: int, view: int = view) -> None:
             if on_step is not None:

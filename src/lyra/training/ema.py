@@ -2,10 +2,14 @@
 
 import torch
 from torch import Tensor, nn
+from torch.distributed.tensor import DTensor
 
 
 class WeightAverage:
-    """A float32 shadow of a module's parameters, whose memory grows from a tenth of the steps up to ``decay``."""
+    """A float32 shadow of a module's parameters, whose memory grows from a tenth of the steps up to ``decay``.
+
+    Of a sharded network each process keeps the shadow of its own shard.
+    """
 
     def __init__(self, module: nn.Module, decay: float = 0.999) -> None:
         self.decay = decay
@@ -16,15 +20,17 @@ class WeightAverage:
     def update(self, module: nn.Module, step: int) -> None:
         """Move the shadow towards the weights after optimiser step ``step`` (counted from 0)."""
         decay = min(self.decay, (1 + step) / (10 + step))
-        torch._foreach_lerp_(self.shadow, [p.detach().float() for p in module.parameters()], 1 - decay)
+        shadow = [_own_part(average) for average in self.shadow]
+        torch._foreach_lerp_(shadow, [_own_part(p.detach()).float() for p in module.parameters()], 1 - decay)
 
     @torch.no_grad()
     def swap(self, module: nn.Module) -> None:
         """Exchange the shadow and the weights; call it twice to get back."""
         for parameter, average in zip(module.parameters(), self.shadow, strict=True):
-            held = parameter.detach().clone()
-            parameter.copy_(average)
-            average.copy_(held)
+            own, shadow = _own_part(parameter.detach()), _own_part(average)
+            held = own.clone()
+            own.copy_(shadow)
+            shadow.copy_(held)
 
     def state_dict(self) -> dict[str, Tensor]:
         """Shadow tensors by parameter name."""
@@ -38,3 +44,8 @@ class WeightAverage:
         """
         for name, tensor in zip(self.names, self.shadow, strict=True):
             tensor.copy_(state[name])
+
+
+def _own_part(tensor: Tensor) -> Tensor:
+    """The part of a sharded tensor that lies here, sharing its memory."""
+    return tensor.to_local() if isinstance(tensor, DTensor) else tensor

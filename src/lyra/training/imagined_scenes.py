@@ -6,10 +6,10 @@ import torch
 from torch import Tensor
 
 from lyra.diffusion import karras_sigmas, sample
-from lyra.models.depth import DepthNet
+from lyra.models.depth import DepthNet, aligned_depth
 from lyra.models.teacher import Teacher
 from lyra.models.tokenizer import Tokenizer
-from lyra.stages.decode import Anchors, anchor_depth
+from lyra.stages.decode import Anchors
 from lyra.stages.imagine import teacher_inputs
 from lyra.stages.warp import warp_clips
 from lyra.training.device_data import PathBank
@@ -99,7 +99,7 @@ def imagine_scenes(
         if frame == 0:
             depths.append(depth[scene])
         else:
-            depths.append(anchor_depth(depth_net, frames[:, frame], cache_depth[:, frame], mask[:, frame]))
+            depths.append(aligned_depth(depth_net, frames[:, frame], cache_depth[:, frame], mask[:, frame]))
     visible = mask[:, list(anchor_frames)]
 
     def per_scene(tensor: Tensor) -> Tensor:
@@ -112,31 +112,6 @@ def imagine_scenes(
         c2w=c2w,
         K=per_scene(K[scene]),
         cache_depth=per_scene(torch.where(mask, cache_depth, 0.0).half()),
-        anchor_depth=per_scene(torch.stack(depths, dim=1).half()),
+        anchor_depth=per_scene(torch.stack(depths, dim=1).half() if depths else cache_depth[:, :0].half()),
         anchor_visible=per_scene(visible),
     )
-
-
-class ScenePool:
-    """Scenes kept on the device, overwritten in a circle."""
-
-    def __init__(self, size: int) -> None:
-        self.size, self.filled, self.next = size, 0, 0
-        self.store: ImaginedScenes | None = None
-
-    def put(self, scenes: ImaginedScenes) -> None:
-        """Add a batch, over the oldest when full."""
-        parts = scenes.tensors()
-        if self.store is None:
-            self.store = ImaginedScenes(*[p.new_empty(self.size, *p.shape[1:]) for p in parts])
-        index = (torch.arange(len(parts[0]), device=parts[0].device) + self.next) % self.size
-        for store, part in zip(self.store.tensors(), parts, strict=True):
-            store[index] = part
-        self.next = (self.next + len(parts[0])) % self.size
-        self.filled = min(self.size, self.filled + len(parts[0]))
-
-    def draw(self, count: int, views: Tensor | None = None) -> ImaginedScenes:
-        """``count`` random scenes."""
-        assert self.store is not None
-        device = self.store.latents.device
-        return self.store.pick(torch.randint(self.filled, (count,), device=device), views)

@@ -1,15 +1,21 @@
 """Networks that a task builds on or starts from."""
 
-from typing import TypeVar
+from pathlib import Path
+from typing import Any, TypeVar
 
 import torch
 from torch import nn
 
-from lyra.hub import list_models, load_model
+from lyra.hub import config_from_dict, list_models, load_model
+from lyra.hub.registry import config_class, model_class
 from lyra.structures import InputError
+from lyra.training.checkpoint import LATEST, UNREADABLE
 from lyra.training.options import TrainOptions
 
 _Network = TypeVar("_Network", bound=nn.Module)
+
+INNER = {"text/nano": "encoder."}
+"""Networks that are a part of what is trained, and what the names of that part begin with."""
 
 
 def load_part(name: str, kind: type[_Network], options: TrainOptions, device: torch.device) -> _Network:
@@ -23,3 +29,48 @@ def load_part(name: str, kind: type[_Network], options: TrainOptions, device: to
         raise InputError(f"models {folder} is not a folder; give one that holds task/name.safetensors, or leave it out")
     own = folder is not None and name in {card.name for card in list_models(folder)}
     return load_model(name, device, folder if own else None, kind=kind)
+
+
+def load_start(given: str, kind: type[_Network]) -> _Network:
+    """The network that training starts from, on the CPU.
+
+    Args:
+        given: a registered name, a model folder, a folder that holds packed networks, a checkpoint file, or the folder
+            of a run, of which the newest checkpoint is read. Of checkpoints the averaged weights are taken.
+        kind: the class that is needed.
+
+    Raises:
+        InputError: nothing there, damaged, or a network of another class.
+    """
+    path = Path(given)
+    if path.is_file():
+        return _from_checkpoint(_read(path), given, kind)
+    if path.is_dir():
+        if (path / LATEST).is_file():
+            return _from_checkpoint(_read(path / LATEST), given, kind)
+        fitting = [card.name for card in list_models(path) if issubclass(model_class(card.name), kind)]
+        if fitting:
+            return load_model(fitting[0], weights_dir=path, kind=kind)
+    return load_model(given, kind=kind)
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+        state["network"], state["average"], state["config"], state["options"]["task"]
+    except (*UNREADABLE, TypeError) as fault:
+        raise InputError(f"{path} is no checkpoint of a run that can be read; give another file or a folder") from fault
+    return state
+
+
+def _from_checkpoint(state: dict[str, Any], given: str, kind: type[_Network]) -> _Network:
+    name = f"{state['options']['task']}/nano"
+    found = model_class(name)
+    if not issubclass(found, kind):
+        raise InputError(f"{given} is a {found.__name__}; a {kind.__name__} is needed here, name one of those")
+    with torch.random.fork_rng(devices=[]):
+        network: _Network = found(config_from_dict(config_class(name), state["config"], f"{given}: config"))
+    weights = state["network"] | state["average"]
+    inner = INNER.get(name, "")
+    network.load_state_dict({key.removeprefix(inner): value for key, value in weights.items() if key.startswith(inner)})
+    return network

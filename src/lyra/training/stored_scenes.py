@@ -11,9 +11,8 @@ from torch.nn import functional as F
 
 from lyra.data import CorruptRecordError, LatentSpace, open_records
 from lyra.geometry.cameras import compose, invert_rigid
-from lyra.models.depth import DepthNet
+from lyra.models.depth import DepthNet, aligned_depth
 from lyra.models.tokenizer import Tokenizer
-from lyra.stages.decode import anchor_depth
 from lyra.stages.warp import warp_clips
 from lyra.structures import Frames, InputError, Latents, SceneRecord, Views
 from lyra.training.imagined_scenes import ImaginedScenes
@@ -163,7 +162,7 @@ class StoredScenes:
                 depths.append(depth[scene])
             else:
                 seen = frames[:, frame].float() / 255
-                depths.append(anchor_depth(self.depth_net, seen, cache_depth[:, frame], mask[:, frame]))
+                depths.append(aligned_depth(self.depth_net, seen, cache_depth[:, frame], mask[:, frame]))
 
         def per_scene(tensor: Tensor) -> Tensor:
             return tensor.unflatten(0, (len(records), self.views))

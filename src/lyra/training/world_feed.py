@@ -1,46 +1,84 @@
 """An endless stream of worlds, made by worker processes while the device trains."""
 
 from collections.abc import Iterator
-from typing import cast
+from functools import partial
 
 import torch
 from torch.utils.data import DataLoader, IterableDataset, get_worker_info
 
+from lyra.training.processes import rank_and_size
 from lyra.worlds import Split, TextureSet, World, WorldBatch, collate, sample_world
 
 
 class _WorldStream(IterableDataset[list[World]]):
-    """Lists of ``count`` worlds; worker ``i`` of ``n`` takes every n-th seed from ``first_seed + i`` on."""
+    """Lists of ``count`` worlds: batch ``number`` holds those with the seeds from ``first_seed + number * count`` on.
 
-    def __init__(self, textures: TextureSet, split: Split, count: int, first_seed: int) -> None:
+    Of ``size`` processes number ``rank`` makes every size-th batch; among its workers each makes every n-th of these.
+    """
+
+    def __init__(
+        self, textures: TextureSet, split: Split, count: int, first_seed: int, start: int, rank: int, size: int
+    ) -> None:
         self.textures, self.split, self.count, self.first_seed = textures, split, count, first_seed
+        self.start, self.rank, self.size = start, rank, size
 
     def __iter__(self) -> Iterator[list[World]]:
         worker = get_worker_info()
         index, total = (worker.id, worker.num_workers) if worker is not None else (0, 1)
-        seed = self.first_seed + index
+        turn = self.start + index
         while True:
-            worlds = []
-            for _ in range(self.count):
-                worlds.append(sample_world(seed, self.split, self.textures))
-                seed += total
-            yield worlds
+            seed = self.first_seed + (turn * self.size + self.rank) * self.count
+            yield [sample_world(seed + j, self.split, self.textures) for j in range(self.count)]
+            turn += total
 
 
 class WorldFeed:
-    """Batches of new worlds on a device.
+    """Batches of new worlds on a device, one after the other; the same ones for any number of workers.
 
-    Workers are forked and touch neither the device nor the rasteriser.
+    Workers are forked at the first batch and touch neither the device nor the rasteriser.
+
+    Args:
+        textures, split: what the worlds are made of.
+        count: worlds in a batch.
+        first_seed: of the first world.
+        device: where they are collated.
+        workers: processes that make them ahead of time; 0 makes them when asked.
+        shared: whether the processes that train together divide the batches; otherwise each makes all.
     """
 
     def __init__(
-        self, textures: TextureSet, split: Split, count: int, first_seed: int, device: torch.device, workers: int
+        self,
+        textures: TextureSet,
+        split: Split,
+        count: int,
+        first_seed: int,
+        device: torch.device,
+        workers: int,
+        shared: bool = False,
     ) -> None:
-        stream = _WorldStream(textures, split, count, first_seed)
-        loader = DataLoader(stream, batch_size=None, num_workers=workers, prefetch_factor=8 if workers else None)
-        self._iterator = iter(loader)
+        self._make = partial(_WorldStream, textures, split, count, first_seed)
+        self._place = rank_and_size() if shared else (0, 1)
+        self._workers = workers
+        self._iterator: Iterator[list[World]] | None = None
+        self.position = 0
         self.device = device
+
+    def seek(self, position: int) -> None:
+        """Go on with batch ``position``, counted from 0."""
+        if position != self.position:
+            self.position, self._iterator = position, None
 
     def next(self) -> WorldBatch:
         """``count`` worlds nobody has seen in this run."""
-        return collate(cast(list[World], next(self._iterator)), self.device)
+        if self._iterator is None:
+            stream = self._make(self.position, *self._place)
+            loader = DataLoader(
+                stream,
+                batch_size=None,
+                num_workers=self._workers,
+                prefetch_factor=8 if self._workers else None,
+                generator=torch.Generator(),  # or the loader would draw its own seed from the generator of the step
+            )
+            self._iterator = iter(loader)
+        self.position += 1
+        return collate(next(self._iterator), self.device)

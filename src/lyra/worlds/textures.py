@@ -4,7 +4,7 @@ import hashlib
 import json
 import os
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, cast
 
@@ -53,7 +53,6 @@ class Catalogue:
 
     Attributes:
         categories: N words, one per tile (wood, terrain, photo, ...).
-        materials: N words that captions may use.
         mean_rgb: [N, 3] float32 linear mean colour.
         seamless: [N] bool, whether the tile may be repeated without mirroring.
         sky_lights: S descriptions of the skies.
@@ -62,7 +61,6 @@ class Catalogue:
     """
 
     categories: tuple[str, ...]
-    materials: tuple[str, ...]
     mean_rgb: np.ndarray
     seamless: np.ndarray
     sky_lights: tuple[SkyLight, ...]
@@ -232,7 +230,6 @@ def _assemble(
     masks = make_masks(SPLITS.index(split))
     catalogue = Catalogue(
         categories=categories,
-        materials=categories,
         mean_rgb=_mean_linear(tiles),
         seamless=_is_seamless(tiles),
         sky_lights=lights,
@@ -244,7 +241,6 @@ def _assemble(
             for name in dict.fromkeys(categories)
         },
     )
-    catalogue = replace(catalogue, materials=tuple(_MATERIAL_WORDS.get(name, name) for name in categories))
     return TextureSet(
         tiles=tiles,
         skies=np.stack(skies),
@@ -258,28 +254,6 @@ def _assemble(
     )
 
 
-_MATERIAL_WORDS = {
-    "wood": "wooden",
-    "stone": "stone",
-    "wall": "plain",
-    "plaster": "plastered",
-    "ground": "bare",
-    "road": "asphalt",
-    "rock": "rocky",
-    "forest": "leafy",
-    "roof": "roofed",
-    "brick": "brick",
-    "metal": "metal",
-    "fabric": "fabric",
-    "tile": "tiled",
-    "terrain": "earth",
-    "cliff": "rocky",
-    "grass": "grassy",
-    "snow": "snowy",
-    "sand": "sandy",
-    "paving": "paved",
-    "photo": "painted",
-}
 _REFINED = (  # (words in the file name, category): finer than the pack's own categories
     (("marble",), "marble"),
     (("plaster", "stucco", "clay", "concrete", "racetrack_wall", "beige_bricks"), "plaster"),

@@ -7,6 +7,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from lyra.worlds.captions import plain_caption
+from lyra.worlds.description import Description
+
 # Shapes, in the order in which a world's primitives are sorted.
 QUAD, CUTOUT, BOX, CYLINDER, ELLIPSOID, LEAVES = range(6)
 SHAPES = 6
@@ -63,8 +66,7 @@ class World:
 
     Attributes:
         seed, split: what it was made from.
-        kind: room, street, courtyard, landscape or tabletop.
-        caption: a sentence.
+        description: what it shows.
         primitives: [P, COLUMNS] float32, sorted by shape.
         counts: [SHAPES] int32, primitives of each shape.
         light: [LIGHT_COLUMNS] float32.
@@ -75,14 +77,23 @@ class World:
 
     seed: int
     split: str
-    kind: str
-    caption: str
+    description: Description
     primitives: np.ndarray
     counts: np.ndarray
     light: np.ndarray
     source_c2w: np.ndarray
     fov: float
     moving: bool
+
+    @property
+    def kind(self) -> str:
+        """room, street, courtyard, landscape or tabletop."""
+        return self.description.kind
+
+    @property
+    def caption(self) -> str:
+        """The description as a sentence."""
+        return plain_caption(self.description)
 
 
 @dataclass(frozen=True)
@@ -95,7 +106,7 @@ class WorldBatch:
         light: [W, LIGHT_COLUMNS] float32.
         source_c2w: [W, 4, 4] float32.
         fov: [W] float32 radians, along the longer side.
-        captions, kinds: W words.
+        descriptions: what each shows.
         moving: [W] bool.
     """
 
@@ -104,8 +115,7 @@ class WorldBatch:
     light: Tensor
     source_c2w: Tensor
     fov: Tensor
-    captions: tuple[str, ...]
-    kinds: tuple[str, ...]
+    descriptions: tuple[Description, ...]
     moving: Tensor
 
     def __len__(self) -> int:
@@ -149,7 +159,6 @@ def collate(worlds: Sequence[World], device: torch.device | str) -> WorldBatch:
         light=torch.from_numpy(np.stack([world.light for world in worlds])).to(device),
         source_c2w=torch.from_numpy(np.stack([world.source_c2w for world in worlds])).to(device),
         fov=torch.tensor([world.fov for world in worlds], dtype=torch.float32, device=device),
-        captions=tuple(world.caption for world in worlds),
-        kinds=tuple(world.kind for world in worlds),
+        descriptions=tuple(world.description for world in worlds),
         moving=torch.tensor([world.moving for world in worlds], device=device),
     )

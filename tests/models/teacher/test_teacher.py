@@ -7,7 +7,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from lyra.models.teacher import Teacher, TeacherConfig, TeacherInputs, nano, official, pool_mask
+from lyra.hub import config_from_dict, config_to_dict, load_model
+from lyra.models.teacher import Teacher, TeacherConfig, TeacherInputs, empty_cache, nano, pool_mask
+from lyra.models.teacher.config import official  # the package's module of that name would shadow it
 from lyra.models.teacher.official import from_official, official_names, to_official
 from lyra.structures import InputError
 
@@ -114,3 +116,70 @@ def test_nano_size():
     with torch.device("meta"):
         teacher = Teacher(nano())
     assert sum(p.numel() for p in teacher.parameters()) == 20_991_872
+
+
+def opened(config: TeacherConfig) -> Teacher:
+    """A teacher whose every branch has a say, as after training."""
+    torch.manual_seed(3)
+    return Teacher(config).eval()
+
+
+def test_without_text_the_output_is_that_of_one_zero_token():
+    """What the embedded weights were trained with; any number of zero tokens gives exactly the same."""
+    teacher, inputs = opened(TINY), tiny_inputs()
+    x, sigma = torch.randn(2, 4, 3, 4, 6), torch.tensor([0.5, 9.0])
+    seen = {}
+    forward = teacher.backbone.forward
+    teacher.backbone.forward = lambda *given, **named: (
+        seen.setdefault("given", (given, named)) and forward(*given, **named)
+    )
+    plain = teacher(x, sigma, inputs)
+    (hidden, noise, text), named = seen["given"]
+    assert torch.equal(text, torch.zeros(2, 1, 8)) and named == {"attention_mask": None, "return_dict": False}
+    more = Teacher(replace(TINY, text_tokens=16, text=True)).eval()
+    more.load_state_dict(teacher.state_dict())
+    assert torch.equal(more(x, sigma, inputs), plain)
+    for tokens in (1, 5):
+        assert torch.equal(teacher(x, sigma, replace(inputs, text=torch.zeros(2, tokens, 8))), plain)
+
+
+def test_text_changes_the_output_and_its_order_does_not():
+    teacher, inputs = opened(TINY), tiny_inputs()
+    x, sigma = torch.randn(2, 4, 3, 4, 6), torch.tensor([0.5, 9.0])
+    text = torch.randn(2, 5, 8)
+    told = teacher(x, sigma, replace(inputs, text=text))
+    assert (told - teacher(x, sigma, inputs))[:, :, 1:].abs().max() > 1e-3
+    assert torch.allclose(teacher(x, sigma, replace(inputs, text=text.flip(1))), told, atol=1e-5)
+
+
+def test_masked_tokens_do_not_count_and_a_row_without_any_is_the_null_text():
+    teacher, inputs = opened(TINY), tiny_inputs()
+    x, sigma = torch.randn(2, 4, 3, 4, 6), torch.tensor([0.5, 9.0])
+    text = torch.randn(2, 5, 8)
+    mask = torch.tensor([[True, True, False, False, False], [False] * 5])
+    masked = teacher(x, sigma, replace(inputs, text=text, text_mask=mask))
+    short = teacher(x[:1], sigma[:1], replace(inputs.items(slice(1)), text=text[:1, :2]))
+    assert torch.allclose(masked[:1], short, atol=1e-5)
+    assert torch.allclose(masked[1:], teacher(x, sigma, inputs)[1:], atol=1e-5)
+
+
+def test_an_unknown_first_frame_is_denoised_like_the_others():
+    teacher = opened(TINY)
+    seen = {}
+    teacher.backbone.forward = lambda hidden, *rest, **kw: (seen.setdefault("x", hidden)[:, :4],)
+    x = torch.randn(2, 4, 1, 4, 6)
+    blank = empty_cache(x, TINY)
+    clean = teacher(x, torch.tensor([2.0, 2.0]), blank)
+    assert torch.allclose(seen["x"][:, :4], x / (4 + 0.25) ** 0.5, atol=1e-5)
+    assert seen["x"][:, 4:9].eq(0).all() and seen["x"][:, 9:17].eq(-1).all()
+    skip, out = 0.25 / 4.25, 0.5 * 2 / 4.25**0.5
+    assert torch.allclose(clean, skip * x + out * seen["x"][:, :4], atol=1e-5)
+
+
+def test_embedded_weights_load_into_a_config_with_more_text_tokens():
+    embedded = load_model("teacher/nano", kind=Teacher)
+    config = replace(embedded.config, text_tokens=16, text=True, illustrates=True)
+    teacher = Teacher(config)
+    teacher.load_state_dict(embedded.state_dict())
+    assert config_from_dict(TeacherConfig, config_to_dict(config)) == config
+    assert not embedded.config.text or embedded.config.text_tokens > 1, "trained captions come with their tokens"

@@ -18,6 +18,11 @@ class TeacherConfig:
     mlp_ratio: float = 4.0
     text_dim: int = 384
     text_tokens: int = 1
+    """Tokens of the null text; no weight depends on their number."""
+    text: bool = False
+    """Whether training showed captions; without, a prompt would be noise to it."""
+    illustrates: bool = False
+    """Whether training showed empty caches, so that it can make a first frame from text alone."""
     adaln_lora_dim: int = 32
     max_size: tuple[int, int, int] = (16, 64, 64)
     rope_scale: tuple[float, float, float] = (1.0, 1.0, 1.0)
@@ -33,6 +38,8 @@ class TeacherConfig:
     """Noise on the conditioning frame inside the network (published: 0.001)."""
     steps: int = 2
     """Sampling steps when the caller names none."""
+    illustrate_steps: int = 16
+    """The same for a first frame from text alone."""
 
     @property
     def in_channels(self) -> int:

@@ -6,22 +6,47 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from lyra.models.teacher.config import TeacherConfig
+
 
 @dataclass(frozen=True)
 class TeacherInputs:
     """Conditioning of B clips, in the tokenizer's normalised space.
 
     Attributes:
-        source: [B, C, 1, h, w] latent of the clean first frame.
+        source: [B, C, 1, h, w] latent of the clean first frame, ``None`` where it is to be imagined too.
         warped: [B, N, C, t, h, w] latents of the N warped buffers.
         mask: [B, N, M, t, h, w] their validity masks, -1 (hole) to 1 (visible).
-        text: [B, L, D] text embedding, ``None`` for no text.
+        text: [B, L, D] text tokens, ``None`` for no text; all zero is the null text.
+        text_mask: [B, L] bool, the tokens that count, ``None`` for all. A row without any is the null text.
     """
 
-    source: Tensor
+    source: Tensor | None
     warped: Tensor
     mask: Tensor
     text: Tensor | None = None
+    text_mask: Tensor | None = None
+
+    def items(self, chosen: slice) -> "TeacherInputs":
+        """Some of the B clips."""
+        parts = (self.source, self.warped, self.mask, self.text, self.text_mask)
+        return TeacherInputs(*(None if part is None else part[chosen] for part in parts))  # type: ignore[arg-type]
+
+
+def empty_cache(
+    like: Tensor, config: TeacherConfig, text: Tensor | None = None, text_mask: Tensor | None = None
+) -> TeacherInputs:
+    """Conditioning of B clips of which nothing is known but the text: no first frame, no warped pixel, masks all hole.
+
+    Args:
+        like: [B, C, t, h, w] latents of the wanted shape, device and type.
+        config: of the teacher.
+        text, text_mask: as in `TeacherInputs`.
+    """
+    batch, channels, *shape = like.shape
+    warped = like.new_zeros(batch, config.buffers, channels, *shape)
+    mask = like.new_full((batch, config.buffers, config.mask_channels, *shape), -1.0)
+    return TeacherInputs(None, warped, mask, text, text_mask)
 
 
 def pool_mask(mask: Tensor, temporal: int = 8, spatial: int = 8) -> Tensor:

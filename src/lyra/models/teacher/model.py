@@ -13,8 +13,8 @@ class Teacher(nn.Module):
     """Denoises latent clips that start at a given picture and follow a warped 3D cache.
 
     The order of the input channels is that of GEN3C: noisy latent, condition mask, then (latent, mask) of each
-    buffer. The padding-mask channel is built here: it is all zeros, and the library's own path for it needs an
-    extra package.
+    buffer. The condition mask is 1 where a latent frame is given, and zero throughout where the first frame is unknown.
+    The padding-mask channel is built here: it is all zeros, and the library's own path for it needs an extra package.
     """
 
     def __init__(self, config: TeacherConfig) -> None:
@@ -53,21 +53,32 @@ class Teacher(nn.Module):
         config = self.config
         factors = precondition(sigma.float(), config.sigma_data)
         scaled = (x - self.base(inputs)) * _wide(factors.input)
-        first = (inputs.source - self.base(inputs)[:, :, :1]) / config.sigma_data
-        noisy = torch.cat([first.to(scaled.dtype), scaled[:, :, 1:]], dim=2)
         condition = torch.zeros_like(x[:, :1])
-        condition[:, :, 0] = 1
-        channels = [noisy, condition]
+        if inputs.source is not None:
+            first = (inputs.source - self.base(inputs)[:, :, :1]) / config.sigma_data
+            scaled = torch.cat([first.to(scaled.dtype), scaled[:, :, 1:]], dim=2)
+            condition[:, :, 0] = 1
+        channels = [scaled, condition]
         for buffer in range(config.buffers):
             channels += [inputs.warped[:, buffer], inputs.mask[:, buffer]]
         if config.padding_channel:
             channels.append(torch.zeros_like(x[:, :1]))
         hidden = torch.cat([channel.to(x.dtype) for channel in channels], dim=1)
-        text = inputs.text
-        if text is None:
-            text = x.new_zeros(x.shape[0], config.text_tokens, config.text_dim)
-        output: Tensor = self.backbone(hidden, factors.noise, text.to(x.dtype), return_dict=False)[0]
+        text, mask = self._text(x, inputs)
+        output: Tensor = self.backbone(hidden, factors.noise, text, attention_mask=mask, return_dict=False)[0]
         return output
+
+    def _text(self, x: Tensor, inputs: TeacherInputs) -> tuple[Tensor, Tensor | None]:
+        """Tokens [B, L, D] and the mask [B, L] of those that are attended to, ``None`` for all.
+
+        Keys and values have no bias, so that zero tokens add nothing, whatever their number: that is the null text.
+        """
+        if inputs.text is None:
+            return x.new_zeros(x.shape[0], self.config.text_tokens, self.config.text_dim), None
+        text, mask = inputs.text.to(x.dtype), inputs.text_mask
+        if mask is None:
+            return text, None
+        return torch.where(mask[..., None], text, 0.0), mask | ~mask.any(dim=1, keepdim=True)
 
     def forward(self, x: Tensor, sigma: Tensor, inputs: TeacherInputs) -> Tensor:
         """Estimate the clean latents.
@@ -78,12 +89,14 @@ class Teacher(nn.Module):
             inputs: conditioning.
 
         Returns:
-            [B, C, t, h, w]; its first latent frame is exactly ``inputs.source``.
+            [B, C, t, h, w]; its first latent frame is exactly ``inputs.source`` where that is given.
         """
         factors = precondition(sigma.float(), self.config.sigma_data)
         base = self.base(inputs)
         output = self.network(x, sigma, inputs).float()
         clean = base + _wide(factors.skip) * (x - base) + _wide(factors.out) * output
+        if inputs.source is None:
+            return clean
         return torch.cat([inputs.source.to(clean.dtype), clean[:, :, 1:]], dim=2)
 
     def target(self, clean: Tensor, x: Tensor, sigma: Tensor, inputs: TeacherInputs) -> Tensor:

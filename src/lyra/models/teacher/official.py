@@ -49,14 +49,25 @@ def official_names(layers: int) -> dict[str, str]:
     return names
 
 
+def bare_name(name: str) -> str | None:
+    """A name in the file without its ``net.`` prefix, ``None`` for the documented leftovers that no network needs."""
+    name = name.removeprefix("net.")
+    leftover = name in _IGNORED_NAMES or name.startswith(_IGNORED_PREFIXES) or name.endswith(_IGNORED_SUFFIX)
+    return None if leftover else name
+
+
+def file_name(bare: str) -> str:
+    """A name as the published file has it."""
+    return f"net.{bare}"
+
+
 def from_official(state: dict[str, Tensor], layers: int) -> dict[str, Tensor]:
     """Rename a published state dict; the ``net.`` prefix and the documented leftovers are dropped.
 
     Raises:
         InputError: a tensor is missing or surplus; the names are listed.
     """
-    bare = {name.removeprefix("net."): tensor for name, tensor in state.items()}
-    kept = {name: tensor for name, tensor in bare.items() if not _ignored(name)}
+    kept = {bare: tensor for name, tensor in state.items() if (bare := bare_name(name)) is not None}
     names = official_names(layers)
     _require_equal(kept, names)
     return {names[name]: tensor for name, tensor in kept.items()}
@@ -70,11 +81,7 @@ def to_official(state: dict[str, Tensor], layers: int) -> dict[str, Tensor]:
     """
     back = {ours: theirs for theirs, ours in official_names(layers).items()}
     _require_equal(state, back)
-    return {f"net.{back[name]}": tensor for name, tensor in state.items()}
-
-
-def _ignored(name: str) -> bool:
-    return name in _IGNORED_NAMES or name.startswith(_IGNORED_PREFIXES) or name.endswith(_IGNORED_SUFFIX)
+    return {file_name(back[name]): tensor for name, tensor in state.items()}
 
 
 def _require_equal(found: Iterable[str], wanted: Iterable[str]) -> None:

@@ -1,6 +1,7 @@
 """Sizes of the two tokenizers."""
 
 from dataclasses import dataclass
+from typing import Literal
 
 
 @dataclass(frozen=True)
@@ -33,6 +34,8 @@ class CosmosTokenizerConfig:
         decoder_widths: decoder channels, in the same order.
         layers: residual blocks per encoder level (the decoder has one more).
         statistics_frames: latent frames for which mean and standard deviation are kept.
+        statistics_dtype: precision that mean and standard deviation are rounded to on the way to and from the teacher;
+            the published one rounds them to bfloat16, but not on the way to the 3D decoder.
     """
 
     latent_channels: int = 16
@@ -40,6 +43,7 @@ class CosmosTokenizerConfig:
     decoder_widths: tuple[int, ...] = (256, 512, 512, 512)
     layers: int = 2
     statistics_frames: int = 16
+    statistics_dtype: Literal["float32", "bfloat16"] = "float32"
 
     def __post_init__(self) -> None:
         for field in ("encoder_widths", "decoder_widths"):

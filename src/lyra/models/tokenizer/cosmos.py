@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 
 from lyra.models.tokenizer.config import CosmosTokenizerConfig
-from lyra.models.tokenizer.interface import Tokenizer
+from lyra.models.tokenizer.interface import SIGMA_DATA, Tokenizer
 from lyra.structures import InputError
 
 
@@ -21,8 +21,10 @@ class CosmosTokenizer(Tokenizer):
     spatial = 8
 
     def __init__(self, config: CosmosTokenizerConfig | None = None) -> None:
-        # The library costs seconds to import and is needed by this class alone.
-        from diffusers import AutoencoderKLCosmos
+        # The library costs seconds to import and is needed by this class alone. Its constants must be real even where
+        # this network is built on the meta device.
+        with torch.device("cpu"):
+            from diffusers import AutoencoderKLCosmos
 
         config = config or CosmosTokenizerConfig()
         statistics_shape = (config.latent_channels, config.statistics_frames)
@@ -47,14 +49,28 @@ class CosmosTokenizer(Tokenizer):
             self.latent_std = torch.tensor(published.latents_std).view(statistics_shape)
 
     def encode(self, video: Tensor) -> Tensor:
-        """See ``Tokenizer.encode``."""
+        """See ``Tokenizer.encode``; the latents are float32 (or wider), whatever the type of the weights."""
+        return self.encode_signed(video * 2 - 1)
+
+    def encode_signed(self, video: Tensor) -> Tensor:
+        """See ``Tokenizer.encode_signed``."""
         self._check_clip(video)
-        latent: Tensor = self.vae.encode(video * 2 - 1).latent_dist.mode()
-        return latent
+        latent: Tensor = self.vae.encode(video.to(self.vae.dtype)).latent_dist.mode()
+        return latent.to(torch.promote_types(latent.dtype, torch.float32))
 
     def decode(self, z: Tensor) -> Tensor:
-        """See ``Tokenizer.decode``."""
+        """See ``Tokenizer.decode``; the clip is float32 (or wider), whatever the type of the weights."""
         if z.dim() != 5 or z.shape[1] != self.channels:
             raise InputError(f"{self.name}: latents have shape [B, {self.channels}, t, h, w], got {list(z.shape)}")
-        video: Tensor = self.vae.decode(z).sample
-        return (video + 1) / 2
+        video: Tensor = self.vae.decode(z.to(self.vae.dtype)).sample
+        return (video.to(torch.promote_types(video.dtype, torch.float32)) + 1) / 2
+
+    def unrounded(self, z: Tensor) -> Tensor:
+        """See ``Tokenizer.unrounded``."""
+        mean, std = super()._statistics(z)
+        return self.normalize(z) / SIGMA_DATA * std + mean
+
+    def _statistics(self, z: Tensor) -> tuple[Tensor, Tensor]:
+        dtype = getattr(torch, self.config.statistics_dtype)
+        mean, std = super()._statistics(z)
+        return mean.to(dtype).to(mean), std.to(dtype).to(std)

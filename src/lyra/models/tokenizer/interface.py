@@ -44,6 +44,10 @@ class Tokenizer(nn.Module):
         """
         raise TypeError(f"{type(self).__name__} does not define encode")
 
+    def encode_signed(self, video: Tensor) -> Tensor:
+        """Raw latents of a clip [B, 3, T, H, W] whose values are meant for -1..1 (they may lie outside)."""
+        return self.encode((video + 1) / 2)
+
     def decode(self, z: Tensor) -> Tensor:
         """Clip [B, 3, T, H, W] of raw latents [B, C, t, h, w]; 0..1 up to reconstruction error, not clamped."""
         raise TypeError(f"{type(self).__name__} does not define decode")
@@ -66,6 +70,10 @@ class Tokenizer(nn.Module):
         """Inverse of ``normalize``."""
         mean, std = self._statistics(z)
         return z / SIGMA_DATA * std + mean
+
+    def unrounded(self, z: Tensor) -> Tensor:
+        """Raw latents that `denormalize` made, as they would be with statistics of full precision."""
+        return z
 
     def set_latent_statistics(self, mean: Tensor, std: Tensor) -> None:
         """Store measured mean and standard deviation of raw latents.

@@ -26,6 +26,11 @@ def official_names() -> dict[str, str]:
     return {f"{a}.{kind}": f"{_PREFIX}{b}.{kind}" for a, b in layers.items() for kind in ("weight", "bias")}
 
 
+def bare_name(name: str) -> str | None:
+    """A name in the file, ``None`` for the wavelet constants, which are code here."""
+    return None if name in _table()["dropped"] else name
+
+
 def from_official(state: Mapping[str, Tensor], mean: Tensor, std: Tensor) -> dict[str, Tensor]:
     """State for ``CosmosTokenizer.load_state_dict`` from the published tensors.
 
@@ -37,8 +42,8 @@ def from_official(state: Mapping[str, Tensor], mean: Tensor, std: Tensor) -> dic
     Raises:
         InputError: tensors missing or surplus, or statistics of another size.
     """
-    names, dropped = official_names(), set(_table()["dropped"])
-    kept = {name: tensor for name, tensor in state.items() if name not in dropped}
+    names = official_names()
+    kept = {name: tensor for name, tensor in state.items() if bare_name(name) is not None}
     _require_equal(kept, names)
     ours = {names[name]: tensor for name, tensor in kept.items()}
     channels = ours[f"{_PREFIX}quant_conv.weight"].shape[0]

@@ -1,5 +1,7 @@
 """Train the 3DGS decoder by self-distillation: its renders must equal the teacher's own RGB decodes."""
 
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -9,48 +11,51 @@ from torch import Tensor, nn
 from lyra.geometry.cameras import invert_rigid
 from lyra.hub import load_model, save_model
 from lyra.metrics import psnr
-from lyra.models.decoder import GaussianBatch, GaussianDecoder, nano
+from lyra.models.decoder import DecoderConfig, GaussianBatch, GaussianDecoder
 from lyra.models.depth import DepthNet
 from lyra.models.teacher import Teacher
 from lyra.models.tokenizer import Tokenizer
 from lyra.raster import RenderOptions, rasterize
 from lyra.stages.decode import prepare_inputs
+from lyra.structures import InputError
 from lyra.training.credits import CREDITS, LICENCE
+from lyra.training.deferred import rasterize_deferred
 from lyra.training.device_data import PathBank, PhotoTiles, random_intrinsics
-from lyra.training.imagined_scenes import ImaginedScenes, ScenePool, imagine_scenes
+from lyra.training.frame_choice import choose_targets, choose_view_count
+from lyra.training.imagined_scenes import ImaginedScenes, imagine_scenes
 from lyra.training.losses import gradient_loss, scale_invariant_depth_loss
-from lyra.training.networks import load_part
+from lyra.training.networks import load_part, load_start
 from lyra.training.options import TrainOptions
+from lyra.training.pool import ExamplePool, RefreshPlan
+from lyra.training.processes import rank_and_size
+from lyra.training.recipes import DecoderRecipe, DecoderStage, decoder_recipe
+from lyra.training.seeds import REFRESH, SHARED, mixed_seed, own_randomness
+from lyra.training.stored_scenes import StoredScenes
+from lyra.training.task import Task
 from lyra.training.world_feed import WorldFeed
 from lyra.worlds import Split, TextureStore, film_source, load_textures
 
-FRAMES = 17
-VIEWS = 6
 SCENES_PER_REFRESH = 4
-TARGETS = 9
-SOURCE_TARGETS = 1
-"""Of these, so many are the input picture at its own camera."""
-PERCEPTUAL_WEIGHT = 0.15
-DEPTH_WEIGHT = 0.05
-OPACITY_WEIGHT = 0.01
+TOKEN, DEPTH_CELL = 16, 32
+"""Height and width are multiples of the first for the decoder, of the second for the depth network."""
 
 
-class DecoderTask:
+class DecoderTask(Task):
     """MSE, gradients, perceptual distance and scale-invariant depth between renders and the teacher's frames.
 
     Nothing that was rendered from a world is ever a target: worlds and photographs lend the first picture only. That
     picture is the input, and frame 0 of every clip is the picture itself: there the target is the picture where the
     anchors show it, and the tokenizer's decode of it where the anchors show that.
-    """
 
-    learning_rate = 6e-4
-    weight_decay = 0.01
-    ema_decay = 0.998
-    slow_prefixes: tuple[str, ...] = ()
+    The recipe's stages set sizes, views and losses; a new stage begins with new scenes.
+    """
 
     def __init__(self, options: TrainOptions, device: torch.device) -> None:
         self.options, self.device = options, device
-        self.batch = options.batch or 2
+        self.recipe = decoder_recipe(options.recipe, options.from_stage)
+        self.follow(self.recipe, options)
+        for stage in self.recipe.stages:
+            check_size(stage, options)
         self.tokenizer: Tokenizer = load_part("tokenizer/nano", Tokenizer, options, device)
         self.depth_net = load_part("depth/nano", DepthNet, options, device)
         self.teacher = load_part("teacher/nano", Teacher, options, device)
@@ -59,42 +64,83 @@ class DecoderTask:
         self.store = textures.to(device)
         self.photos = PhotoTiles(textures, device)
         self.worlds = (SCENES_PER_REFRESH + 1) // 2
-        self.feed = WorldFeed(textures, "train", self.worlds, 1_300_000_007 + options.seed, device, options.workers)
-        self.paths = PathBank(FRAMES, device, options.seed)
-        if options.init:
-            model = load_model(options.init, device=device, kind=GaussianDecoder)
-        else:
-            model = GaussianDecoder(nano())
+        first_seed = 1_300_000_007 + options.seed
+        self.feed = WorldFeed(textures, "train", self.worlds, first_seed, device, options.workers, shared=True)
+        model = starting_network(options, self.recipe.network)
         self.network: nn.Module = model.to(device).train()
+        self.wrapped: nn.Module = self.network
         self.model = model
         self.anchor_frames = tuple(self.model.config.anchor_frames)
-        self.pool = ScenePool(options.pool or 256)
-        start = min(self.pool.size, 48 if device.type == "cuda" else self.pool.size)
-        while self.pool.filled < start:
-            self._refresh()
+        check_network(self.model.config, self.tokenizer, self.recipe)
+        self.stored: StoredScenes | None = None
+        if options.checkpoint_activations:
+            self.model.trunk.checkpoint_blocks = True
+        self._enter(self.recipe.stages[0])
+        if not options.resume:  # where a resumed run stands in its recipe is known with its first step
+            self._catch_up(self.plan.before(0))
         if options.compile:
             self.model.compile()
 
     def use(self, network: nn.Module) -> None:
         """Train through the wrapped network."""
-        self.network = network
+        self.wrapped = network
+
+    def stage(self, progress: float) -> str:
+        """The recipe's stage, where it has several."""
+        return self.recipe.at(progress).name if len(self.recipe.stages) > 1 else ""
+
+    def _enter(self, stage: DecoderStage) -> None:
+        """Begin a stage: sizes, pruning, and an empty pool for scenes made for it."""
+        self.now = stage
+        self.batch = self.options.batch or stage.batch
+        self.model.config = replace(self.model.config, prune_ratio=stage.prune_ratio)
+        self.pool = ExamplePool(self.options.pool or self.recipe.pool, SCENES_PER_REFRESH)
+        self.paths = PathBank(stage.frames, self.device, self.options.seed)
+        if self.options.store is not None:
+            self.stored = StoredScenes(
+                self.options.store, self.tokenizer, self.depth_net, self.anchor_frames, stage.views[1], stage.frames,
+                *self.size, self.options.seed, rank_and_size(),
+            )  # fmt: skip
+        start = min(self.pool.size, 48 if self.device.type == "cuda" else self.pool.size)
+        self.plan = RefreshPlan(self.pool.refreshes_for(start, SCENES_PER_REFRESH), every=4)
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Height and width of the pictures of the present stage."""
+        return self.options.height // self.now.reduce, self.options.width // self.now.reduce
 
     def _sources(self, feed: WorldFeed, store: TextureStore, photos: PhotoTiles) -> tuple[Tensor, Tensor]:
         """First pictures [B, 3, H, W] and intrinsics [B, 3, 3]: half worlds, half photographs."""
-        height, width = self.options.height, self.options.width
+        height, width = self.size
         pictures = film_source(feed.next(), store, height, width)
         count = SCENES_PER_REFRESH - len(pictures.rgb)
         K = torch.cat([pictures.K, random_intrinsics(count, height, width, self.device)])
         return torch.cat([pictures.rgb.clamp(0, 1), photos.stills(count, height, width)]), K
 
-    def _imagine(self, source: Tensor, K: Tensor) -> ImaginedScenes:
+    def _imagine(self, source: Tensor, K: Tensor, paths: PathBank) -> ImaginedScenes:
         return imagine_scenes(
-            source, K, self.paths, VIEWS, self.anchor_frames, self.tokenizer, self.depth_net, self.teacher,
+            source, K, paths, self.now.views[1], self.anchor_frames, self.tokenizer, self.depth_net, self.teacher,
             self.teacher.config.steps,
         )  # fmt: skip
 
-    def _refresh(self) -> None:
-        self.pool.put(self._imagine(*self._sources(self.feed, self.store, self.photos)))
+    def _catch_up(self, until: int) -> None:
+        for number in self.pool.missing(until, self.plan.first):
+            self._refresh(number)
+
+    def _refresh(self, number: int) -> None:
+        with own_randomness(self.device, REFRESH, self.options.seed, number, rank_and_size()[0]):
+            if self.stored is not None:
+                scenes = self.stored.batch(number, SCENES_PER_REFRESH)
+            else:
+                self.feed.seek(number)
+                scenes = self._imagine(*self._sources(self.feed, self.store, self.photos), self.paths)
+        self.pool.put(number, scenes.tensors())
+
+    def _draw(self, step: int, views: Tensor) -> ImaginedScenes:
+        """Scenes of this step, seen in the clips ``views``."""
+        with torch.autocast(self.device.type, enabled=False):
+            self._catch_up(self.plan.until(step))
+        return ImaginedScenes(*self.pool.store).pick(self.pool.draw(self.batch), views)
 
     def _decode(self, network: nn.Module, scenes: ImaginedScenes, clean_source: bool) -> GaussianBatch:
         anchors = scenes.anchors(self.anchor_frames, clean_source)
@@ -103,8 +149,10 @@ class DecoderTask:
         return gaussians
 
     def _render(self, gaussians: GaussianBatch, item: int, c2w: Tensor, K: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        height, width = self.size
+        draw = rasterize_deferred if self.now.deferred and torch.is_grad_enabled() else rasterize
         with torch.autocast(self.device.type, enabled=False):
-            return rasterize(
+            return draw(
                 means=gaussians.means[item].float(),
                 quats=gaussians.quats[item].float(),
                 scales=gaussians.scales[item].float(),
@@ -112,80 +160,86 @@ class DecoderTask:
                 colors=gaussians.colors[item].float(),
                 w2c=invert_rigid(c2w),
                 K=K,
-                height=self.options.height,
-                width=self.options.width,
+                height=height,
+                width=width,
                 options=RenderOptions(),
             )
 
     def loss(self, step: int, progress: float) -> tuple[Tensor, dict[str, float | Tensor]]:
         """Distillation loss on random frames of the views that were decoded."""
-        if step % 4 == 0:
-            with torch.autocast(self.device.type, enabled=False):
-                self._refresh()
-        order = torch.randperm(VIEWS, device=self.device)
-        count = 1 + step % VIEWS if step % 3 == 0 else VIEWS
-        views = order[:count].sort().values
-        scenes = self.pool.draw(self.batch, views)
-        clean_source = bool(step % 2)
-        gaussians = self._decode(self.network, scenes, clean_source)
+        if (stage := self.recipe.at(progress)) is not self.now:
+            self._enter(stage)
+        shared = torch.Generator().manual_seed(mixed_seed(SHARED, self.options.seed, step))
+        count = choose_view_count(stage, shared)
+        views = torch.randperm(stage.views[1], device=self.device)[:count].sort().values
+        scenes = self._draw(step, views)
+        clean_source = bool(step % 2) and 0 in self.anchor_frames
+        gaussians = self._decode(self.wrapped, scenes, clean_source)
         rendered, targets, depths, truths = [], [], [], []
         for item in range(self.batch):
-            view = torch.randint(count, (TARGETS,), device=self.device)
-            late = torch.rand(TARGETS, device=self.device) ** 0.6
-            frame = (late * FRAMES).long().clamp(max=FRAMES - 1)
-            frame[:SOURCE_TARGETS] = 0
+            view, frame = choose_targets(stage, count, self.device)
             rgb, depth, _ = self._render(gaussians, item, scenes.c2w[item, view, frame], scenes.K[item, view])
             rendered.append(rgb)
             depths.append(depth)
             target = scenes.frames[item, view, frame]
             if clean_source:
-                target[frame == 0] = scenes.source[item]
+                target = torch.where((frame == 0)[:, None, None, None], scenes.source[item], target)
             targets.append(target.float() / 255)
             truths.append(scenes.cache_depth[item, view, frame].float())
         image, target, depth, truth = (torch.cat(p) for p in (rendered, targets, depths, truths))
         mse = (image - target).square().mean()
         perceptual = self.perceptual(image, target).mean()
         geometry = scale_invariant_depth_loss(depth, truth, truth > 0)
-        opacity = gaussians.opacities.float().mean()
-        loss = mse + 0.05 * gradient_loss(image, target)
-        loss = loss + PERCEPTUAL_WEIGHT * perceptual + DEPTH_WEIGHT * geometry + OPACITY_WEIGHT * opacity
+        opacities = gaussians.opacities.float()
+        opacity = (torch.sigmoid(opacities) if self.recipe.squashed_opacity else opacities).mean()
+        loss = mse + self.recipe.gradient * gradient_loss(image, target)
+        loss = loss + self.recipe.perceptual * perceptual + self.recipe.depth * geometry
+        loss = loss + stage.opacity_weight * opacity
         return loss, {
             "psnr": -10 * mse.detach().log10(),
             "perceptual": perceptual.detach(),
             "depth": geometry.detach(),
-            "opacity": opacity.detach(),
+            "opacity": opacities.detach().mean(),
         }
 
     @torch.no_grad()
-    def _validate(self, split: Split, rounds: int) -> tuple[Tensor, Tensor]:
-        """Renders and teacher frames [B, V, T', 3, H, W] of scenes from unseen pictures, T' = every fourth frame."""
+    def _validate(self, split: Split, rounds: int) -> tuple[Tensor, Tensor, Tensor]:
+        """Sources [B, 3, H, W], and renders and teacher frames [B, V, T', 3, H, W] of scenes from unseen pictures.
+
+        T' = every fourth frame; the size is that of the present stage.
+        """
         textures = load_textures(self.options.textures, split)
         store = textures.to(self.device)
         feed = WorldFeed(textures, split, self.worlds, 0, self.device, 0)
         photos = PhotoTiles(textures, self.device)
         torch.manual_seed(13)
         self.model.eval()
-        images, truths = [], []
+        sources, images, truths = [], [], []
         for _ in range(rounds):
-            scenes = self._imagine(*self._sources(feed, store, photos))
-            gaussians = self._decode(self.model, scenes, clean_source=True)
+            scenes = self._imagine(*self._sources(feed, store, photos), self.paths)
+            gaussians = self._decode(self.model, scenes, clean_source=0 in self.anchor_frames)
+            sources.append(scenes.source.float() / 255)
             for item in range(len(scenes.source)):
                 c2w = scenes.c2w[item, :, ::4].flatten(0, 1)
                 K = scenes.K[item, :, None].expand(-1, scenes.c2w[:, :, ::4].shape[2], -1, -1).flatten(0, 1)
                 rgb, _, _ = self._render(gaussians, item, c2w, K)
-                images.append(rgb.unflatten(0, (VIEWS, -1)))
+                images.append(rgb.unflatten(0, (scenes.c2w.shape[1], -1)))
                 truths.append(scenes.frames[item, :, ::4].float() / 255)
         self.model.train()
-        return torch.stack(images), torch.stack(truths)
+        return torch.cat(sources), torch.stack(images), torch.stack(truths)
 
     def pictures(self) -> Tensor | None:
-        """Last frames of unseen scenes: teacher above render."""
-        images, truths = self._validate("val", 1)
-        return torch.cat([torch.cat([t[:, -1], i[:, -1]]) for i, t in zip(images, truths, strict=True)])
+        """Of each unseen scene, a row of its source, of the teacher's last frames, and of their renders."""
+        sources, images, truths = self._validate("val", 1)
+        rows = []
+        for source, image, truth in zip(sources, images, truths, strict=True):
+            row = torch.cat([source.expand(len(image), -1, -1, -1), truth[:, -1], image[:, -1]])
+            rows.append(row)
+        return torch.cat(rows)
 
     def scores(self) -> dict[str, float]:
         """PSNR of renders against the teacher's frames on unseen scenes: all frames, last frames, first frames."""
-        images, truths = self._validate("test", 4 if self.device.type == "cuda" else 1)
+        _, images, truths = self._validate("test", 4 if self.device.type == "cuda" else 1)
         values = psnr(images.flatten(0, 2).clamp(0, 1), truths.flatten(0, 2)).unflatten(0, truths.shape[:3])
         return {
             "psnr_teacher": round(float(values.mean()), 2),
@@ -199,6 +253,52 @@ class DecoderTask:
     def pack(self, folder: Path, recipe: dict[str, Any], scores: dict[str, float]) -> Path:
         """Store the decoder in int8."""
         return save_model(
-            self.model, "decoder/nano", self.model.config, storage="int8", recipe=recipe,
+            self.network, "decoder/nano", self.model.config, storage="int8", recipe=recipe,
             seed=self.options.seed, scores=scores, licence=LICENCE, credits=CREDITS, weights_dir=folder,
         )  # fmt: skip
+
+
+def starting_network(options: TrainOptions, config: Callable[[], DecoderConfig]) -> GaussianDecoder:
+    """The decoder that ``options.init`` names, else a new one; layers that no step would reach are frozen."""
+    model = load_start(options.init, GaussianDecoder) if options.init else GaussianDecoder(config())
+    if not model.config.use_time:
+        for embed in (model.embed_source_time, model.embed_target_time):
+            if embed is not None:
+                embed.requires_grad_(False)
+    return model
+
+
+def check_network(config: DecoderConfig, tokenizer: Tokenizer, recipe: DecoderRecipe) -> None:
+    """Refuse a decoder that the material of this training does not fit.
+
+    Raises:
+        InputError: another tokenizer's, one that needs more than training makes, or anchors behind the last frame.
+    """
+    remedy = "give a decoder that fits with --init, such as decoder/nano"
+    if config.latent_channels != tokenizer.channels:
+        raise InputError(
+            f"the decoder reads latents of {config.latent_channels} channels, the tokenizer makes "
+            f"{tokenizer.channels}; {remedy}, or the other tokenizer with --models"
+        )
+    if config.rays != "pooled" or config.use_time:
+        raise InputError(f"the decoder reads cameras or times as latents, which training does not make; {remedy}")
+    for stage in recipe.stages:
+        if config.anchors and config.anchor_frames[-1] >= stage.frames:
+            raise InputError(
+                f"the decoder stands on frame {config.anchor_frames[-1]}, the clips of stage {stage.name} have "
+                f"{stage.frames} frames; {remedy}"
+            )
+
+
+def check_size(stage: DecoderStage, options: TrainOptions) -> None:
+    """Refuse pictures that a stage cannot divide.
+
+    Raises:
+        InputError: a reduced side does not consist of whole tokens, or of what the depth network needs.
+    """
+    least = stage.reduce * (TOKEN if options.store else DEPTH_CELL)
+    if options.height % least or options.width % least:
+        raise InputError(
+            f"stage {stage.name} divides {options.height}x{options.width} by {stage.reduce}, and too little is left; "
+            f"give --height and --width as multiples of {least}"
+        )

@@ -6,42 +6,45 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from lyra.hub import load_model, save_model
+from lyra.hub import save_model
 from lyra.metrics import depth_error
 from lyra.models.depth import DepthConfig, DepthNet, depth_loss
 from lyra.training.credits import ENCODER_CREDITS, LICENCE
 from lyra.training.device_data import PathBank, photometric
+from lyra.training.networks import load_start
 from lyra.training.options import TrainOptions
+from lyra.training.recipes import find_recipe
+from lyra.training.task import Task
 from lyra.training.world_feed import WorldFeed
 from lyra.worlds import Split, TextureStore, film, load_textures
 
 FRAMES = 5
 
 
-class DepthTask:
+class DepthTask(Task):
     """Scale-invariant log depth, its gradients, sky, and focal length; each world is seen from several cameras."""
 
-    learning_rate = 6e-4
-    weight_decay = 0.02
-    ema_decay = 0.998
     slow_prefixes: tuple[str, ...] = ("encoder.",)
     """What photographs taught the encoder must survive worlds that are not photographs."""
 
-    def __init__(self, options: TrainOptions, device: torch.device, encoder: Path | None = None) -> None:
+    def __init__(self, options: TrainOptions, device: torch.device, encoder: Path | None = None, step: int = 0) -> None:
         self.options, self.device = options, device
-        self.batch = options.batch or 32
+        self.follow(find_recipe("depth", options.recipe, options.from_stage), options)
         self.textures = load_textures(options.textures, "train")
         self.store = self.textures.to(device)
         worlds = max(1, self.batch // 2)
-        self.feed = WorldFeed(self.textures, "train", worlds, 500_000_003 + options.seed, device, options.workers)
+        first_seed = 500_000_003 + options.seed
+        self.feed = WorldFeed(self.textures, "train", worlds, first_seed, device, options.workers, shared=True)
+        self.feed.seek(step * options.accumulate)
         self.paths = PathBank(FRAMES, device, options.seed)
         if options.init:
-            model = load_model(options.init, device=device, kind=DepthNet)
+            model = load_start(options.init, DepthNet)
         else:
             model = DepthNet(DepthConfig())
             if encoder is not None:
                 model.load_encoder(encoder)
         self.network: nn.Module = model.to(device).train()
+        self.wrapped: nn.Module = self.network
         self.model = model
         self.model.freeze_batchnorm()
         if options.compile:
@@ -49,7 +52,7 @@ class DepthTask:
 
     def use(self, network: nn.Module) -> None:
         """Train through the wrapped network."""
-        self.network = network
+        self.wrapped = network
 
     @torch.no_grad()
     def _examples(self, feed: WorldFeed, store: TextureStore, views: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
@@ -70,7 +73,7 @@ class DepthTask:
             rgb = photometric(rgb)
             if step % 2:
                 rgb, depth, sky = rgb.flip(-1), depth.flip(-1), sky.flip(-1)
-        terms = depth_loss(self.network(rgb), depth, sky, focal)
+        terms = depth_loss(self.wrapped(rgb), depth, sky, focal)
         return terms.pop("total"), {name: term.detach() for name, term in terms.items()}
 
     @torch.no_grad()
@@ -87,11 +90,11 @@ class DepthTask:
         return rgb, predicted, depth, sky
 
     def pictures(self) -> Tensor | None:
-        """Unseen pictures above their predicted and true inverse depths."""
+        """Unseen pictures above their true and predicted inverse depths."""
         self.model.eval()
         rgb, predicted, depth, _ = self._predict("val", 1)
         self.model.train()
-        shades = [(0.5 / d)[:, None].clamp(0, 1).expand(-1, 3, -1, -1) for d in (predicted, depth)]
+        shades = [(0.5 / d)[:, None].clamp(0, 1).expand(-1, 3, -1, -1) for d in (depth, predicted)]
         return torch.cat([rgb[:6], shades[0][:6], shades[1][:6]])
 
     def scores(self) -> dict[str, float]:

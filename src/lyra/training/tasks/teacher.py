@@ -1,5 +1,6 @@
 """Train the teacher: denoise latent clips of worlds, told what the 3D cache shows from the same cameras."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -7,75 +8,114 @@ import torch
 from torch import Tensor, nn
 
 from lyra.diffusion import karras_sigmas, precondition, sample
-from lyra.hub import load_model, save_model
+from lyra.hub import save_model
 from lyra.metrics import psnr
 from lyra.models.depth import DepthNet
-from lyra.models.teacher import Teacher, TeacherConfig, TeacherInputs
+from lyra.models.teacher import Teacher, TeacherConfig, TeacherInputs, empty_cache
+from lyra.models.text import TextEncoder
 from lyra.models.tokenizer import Tokenizer
 from lyra.stages.imagine import teacher_inputs
 from lyra.stages.warp import fill_holes, warp_clips
+from lyra.structures import InputError
+from lyra.training.caption_reader import caption_tokens, drop_rows
 from lyra.training.channel_importance import channel_importance
 from lyra.training.credits import CREDITS, LICENCE
 from lyra.training.device_data import PathBank, PhotoTiles
-from lyra.training.networks import load_part
+from lyra.training.networks import load_part, load_start
 from lyra.training.options import TrainOptions
+from lyra.training.pool import ExamplePool, RefreshPlan
+from lyra.training.processes import rank_and_size
+from lyra.training.recipes import find_recipe
+from lyra.training.seeds import REFRESH, own_randomness
+from lyra.training.task import Task
 from lyra.training.world_feed import WorldFeed
-from lyra.worlds import Split, TextureStore, film, load_textures
+from lyra.worlds import Split, TextureStore, film, film_source, load_textures
+from lyra.worlds.captions import CLEAN
+from lyra.worlds.description import Description
 
 FRAMES = 17
 WORLDS_PER_REFRESH = 3
 VIEWS_PER_WORLD = 2
 PHOTO_CLIPS = 2
 HOLE_WEIGHT = 5.0
+TEXT_DROPOUT = 0.15
+"""So often an example keeps its captions to itself, for guidance and for prompts that are not given."""
+STILL_LEVELS = (0.7, 2.0, 6.0)
+"""Noise levels at which the scores ask how much the text helps."""
 
 
-class TeacherTask:
+class TeacherTask(Task):
     """EDM loss on clips whose cache is built from predicted depth half of the time.
 
-    A fifth of the examples are photographs that move as flat pictures under the visibility masks of worlds, so that
+    A quarter of the examples are photographs that move as flat pictures under the visibility masks of worlds, so that
     holes are also filled with what photographs look like.
+
+    Every clip of a world comes with a caption, read by the frozen text encoder; photographs have none. A share of the
+    examples (`TrainOptions.stills`) are not clips but first pictures of which nothing is given but the text.
     """
 
-    learning_rate = 1e-3
-    weight_decay = 0.01
-    ema_decay = 0.9985
-    slow_prefixes: tuple[str, ...] = ()
-
-    def __init__(self, options: TrainOptions, device: torch.device) -> None:
+    def __init__(self, options: TrainOptions, device: torch.device, step: int = 0) -> None:
         self.options, self.device = options, device
-        self.batch = options.batch or 32
+        recipe = find_recipe("teacher", options.recipe, options.from_stage)
+        self.follow(recipe, options)
         self.tokenizer: Tokenizer = load_part("tokenizer/nano", Tokenizer, options, device)
         self.depth_net = load_part("depth/nano", DepthNet, options, device)
+        self.text_encoder = load_part("text/nano", TextEncoder, options, device)
+        self.stills = min(max(round(options.stills * self.batch), 1), self.batch - 1) if options.stills else 0
         self.importance = channel_importance(self.tokenizer, device)[:, None, None, None]
         textures = load_textures(options.textures, "train")
         self.store = textures.to(device)
         self.photos = PhotoTiles(textures, device)
         self.feed = WorldFeed(
-            textures, "train", WORLDS_PER_REFRESH, 900_000_011 + options.seed, device, options.workers
+            textures, "train", WORLDS_PER_REFRESH, 900_000_011 + options.seed, device, options.workers, shared=True
         )
         self.paths = PathBank(FRAMES, device, options.seed)
-        if options.init:
-            model = load_model(options.init, device=device, kind=Teacher)
-        else:
-            model = Teacher(TeacherConfig())
-            model.start_as_identity()
+        model = self._first_model()
         self.network: nn.Module = model.to(device).train()
+        self.wrapped: nn.Module = self.network
         self.model = model
-        self.pool: TeacherPool | None = None
-        size = options.pool or 4096
-        start = min(size, 192 if device.type == "cuda" else size)
-        while self.pool is None or self.pool.filled < start:
-            self._refresh(size)
+        if options.checkpoint_activations:
+            self.model.backbone.enable_gradient_checkpointing()
+        self.pool = ExamplePool(options.pool or recipe.pool, WORLDS_PER_REFRESH * VIEWS_PER_WORLD + PHOTO_CLIPS)
+        start = min(self.pool.size, 192 if device.type == "cuda" else self.pool.size)
+        self.plan = RefreshPlan(self.pool.refreshes_for(start, self.pool.per_refresh), every=2)
+        self._catch_up(self.plan.before(step))
         if options.compile:
-            self.model.backbone.compile()
+            self.model.backbone.compile(dynamic=False)  # clips and stills: two graphs of fixed shape
+
+    def _first_model(self) -> Teacher:
+        """The network to start from, told that it reads texts; the number of text tokens touches no weight."""
+        options = self.options
+        start = load_start(options.init, Teacher) if options.init else None
+        config = start.config if start is not None else TeacherConfig()
+        wanted = self.text_encoder.config
+        if wanted.output != config.text_dim:
+            raise InputError(
+                f"the text encoder gives {wanted.output} channels, the teacher reads {config.text_dim}; "
+                "train the encoder for this teacher, or start from another one"
+            )
+        config = replace(
+            config, text=True, text_tokens=wanted.tokens, illustrates=config.illustrates or self.stills > 0
+        )
+        model = Teacher(config)
+        if start is not None:
+            model.load_state_dict(start.state_dict())
+        else:
+            model.start_as_identity()
+        return model
 
     def use(self, network: nn.Module) -> None:
         """Train through the wrapped network."""
-        self.network = network
+        self.wrapped = network
 
     @torch.no_grad()
-    def _film(self, feed: WorldFeed, store: TextureStore, views: int, predicted: Tensor) -> tuple[Tensor, ...]:
-        """Clips [B, T, 3, H, W], their warps, visibility [B, T, H, W]; ``predicted`` [W] bool picks the cache depth."""
+    def _film(
+        self, feed: WorldFeed, store: TextureStore, views: int, predicted: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor, tuple[Description, ...]]:
+        """Clips [B, T, 3, H, W], their warps, visibility [B, T, H, W], W descriptions.
+
+        ``predicted`` [W] bool picks the worlds whose cache has predicted depth.
+        """
         worlds = feed.next()
         paths = self.paths.draw(len(worlds), views)
         clip = film(worlds, store, paths, self.options.height, self.options.width)
@@ -84,12 +124,27 @@ class TeacherTask:
         depth = torch.where(predicted[:, None, None], estimate, truth)
         repeat = torch.arange(len(worlds), device=self.device).repeat_interleave(views)
         warped, _, mask = warp_clips(source[repeat], depth[repeat], clip.K[repeat], paths.flatten(0, 1))
-        return clip.rgb.flatten(0, 1), warped, mask
+        return clip.rgb.flatten(0, 1), warped, mask, worlds.descriptions
+
+    def _catch_up(self, until: int) -> None:
+        for number in self.pool.missing(until, self.plan.first):
+            self._refresh(number)
 
     @torch.no_grad()
-    def _refresh(self, size: int) -> None:
+    def _refresh(self, number: int) -> None:
+        self.feed.seek(number)
+        with own_randomness(self.device, REFRESH, self.options.seed, number, rank_and_size()[0]):
+            clean, inputs = self._examples()
+        # what training rounds to bfloat16 in its first layer need not be kept in more
+        dtype = torch.bfloat16 if self.device.type == "cuda" else torch.float32
+        assert inputs.source is not None and inputs.text is not None
+        parts = (clean, inputs.source, inputs.warped, inputs.mask, inputs.text)
+        self.pool.put(number, [part.to(dtype) for part in parts])
+
+    def _examples(self) -> tuple[Tensor, TeacherInputs]:
+        """New clips as normalised latents, and what the teacher is told of them."""
         predicted = torch.rand(WORLDS_PER_REFRESH, device=self.device) < 0.5
-        clips, warped, mask = self._film(self.feed, self.store, VIEWS_PER_WORLD, predicted)
+        clips, warped, mask, worlds = self._film(self.feed, self.store, VIEWS_PER_WORLD, predicted)
         moving = self.photos.clips(PHOTO_CLIPS, FRAMES, self.options.height, self.options.width, motion=0.12)
         borrowed = mask[torch.randint(len(mask), (PHOTO_CLIPS,), device=self.device)].flip(-1)
         holed = fill_holes(moving.flatten(0, 1), borrowed.flatten(0, 1)).unflatten(0, moving.shape[:2])
@@ -97,34 +152,58 @@ class TeacherTask:
         with torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self.device.type == "cuda"):
             clean = self.tokenizer.normalize(self.tokenizer.encode(clips.transpose(1, 2)))
             inputs = teacher_inputs(self.tokenizer, clips[:, 0], warped, mask)
-        if self.pool is None:
-            self.pool = TeacherPool(size, clean, inputs)
-        self.pool.put(clean, inputs)
+        return clean, replace(
+            inputs, text=caption_tokens(self.text_encoder, worlds, VIEWS_PER_WORLD, uncaptioned=PHOTO_CLIPS)
+        )
 
     def loss(self, step: int, progress: float) -> tuple[Tensor, dict[str, float | Tensor]]:
         """Weighted EDM loss of one batch from the pool; every second step some new clips replace old ones."""
-        assert self.pool is not None
-        if step % 2 == 0:
-            with torch.autocast(self.device.type, enabled=False):
-                self._refresh(self.pool.size)
-        clean, inputs = self.pool.draw(self.batch)
-        config = self.model.config
-        sigma = torch.exp(torch.randn(self.batch, device=self.device) * 1.7 + 0.4).clamp(0.005, config.sigma_max)
-        high = torch.rand(self.batch, device=self.device) < 0.2
-        sigma = torch.where(high, config.sigma_max * (0.3 + 0.7 * torch.rand_like(sigma)), sigma)
+        with torch.autocast(self.device.type, enabled=False):
+            self._catch_up(self.plan.until(step))
+        slots = self.pool.draw(self.batch)
+        clean, source, warped, mask, text = (part[slots].float() for part in self.pool.store)
+        inputs = TeacherInputs(source, warped, mask, drop_rows(text, TEXT_DROPOUT))
+        clips = slice(self.stills, None)
+        loss, numbers = self._clip_loss(clean[clips], inputs.items(clips))
+        if self.stills:
+            still = self._still_loss(inputs.items(slice(self.stills)))
+            numbers["still"] = still.detach()
+            loss = loss + (still - loss) * (self.stills / self.batch)
+        return loss, numbers
+
+    def _noise_levels(self, count: int) -> tuple[Tensor, Tensor]:
+        """[count] noise levels and which of them are in the high fifth."""
+        largest = self.model.config.sigma_max
+        sigma = torch.exp(torch.randn(count, device=self.device) * 1.7 + 0.4).clamp(0.005, largest)
+        high = torch.rand(count, device=self.device) < 0.2
+        return torch.where(high, largest * (0.3 + 0.7 * torch.rand_like(sigma)), sigma), high
+
+    def _error(self, network: nn.Module, clean: Tensor, sigma: Tensor, inputs: TeacherInputs) -> Tensor:
+        """[B, C, t, h, w] squared errors of denoising, in the unit in which all noise levels weigh the same."""
         noisy = clean + sigma[:, None, None, None, None] * torch.randn_like(clean)
-        estimate = self.network(noisy, sigma, inputs)
-        scale = precondition(sigma, config.sigma_data).out[:, None, None, None, None]
+        scale = precondition(sigma, self.model.config.sigma_data).out[:, None, None, None, None]
+        error: Tensor = ((network(noisy, sigma, inputs) - clean) / scale).square()
+        return error
+
+    def _clip_loss(self, clean: Tensor, inputs: TeacherInputs) -> tuple[Tensor, dict[str, float | Tensor]]:
+        """Loss of all frames but the first, which is given."""
+        sigma, high = self._noise_levels(len(clean))
+        error = self._error(self.wrapped, clean, sigma, inputs)[:, :, 1:]
         hole = 0.5 - inputs.mask[:, 0].mean(dim=1, keepdim=True) / 2
-        weight = self.importance * (1 + HOLE_WEIGHT * hole[:, :, 1:])
-        error = ((estimate - clean)[:, :, 1:] / scale).square()
-        loss = (weight * error).mean()
+        loss = (self.importance * (1 + HOLE_WEIGHT * hole[:, :, 1:]) * error).mean()
         return loss, {
             "error": error.detach().mean(),
             "hole_error": (hole[:, :, 1:] * error.detach().mean(dim=1, keepdim=True)).mean()
             / hole[:, :, 1:].mean().clamp(min=1e-6),
             "high_noise": (error.detach().mean(dim=(1, 2, 3, 4)) * high).sum() / high.sum().clamp(min=1),
         }
+
+    def _still_loss(self, inputs: TeacherInputs) -> Tensor:
+        """Loss of the first frames alone, which nothing but the text tells about."""
+        assert inputs.source is not None
+        sigma, _ = self._noise_levels(len(inputs.source))
+        blank = empty_cache(inputs.source, self.model.config, inputs.text)
+        return (self.importance * self._error(self.wrapped, inputs.source, sigma, blank)).mean()
 
     @torch.no_grad()
     def _validate(self, split: Split, worlds: int, steps: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
@@ -133,7 +212,7 @@ class TeacherTask:
         feed, store = WorldFeed(textures, split, worlds, 0, self.device, 0), textures.to(self.device)
         torch.manual_seed(11)
         everything = torch.ones(worlds, dtype=torch.bool, device=self.device)
-        clips, warped, mask = self._film(feed, store, 1, everything)
+        clips, warped, mask, _ = self._film(feed, store, 1, everything)
         config = self.model.config
         inputs = teacher_inputs(self.tokenizer, clips[:, 0], warped, mask)
         sigmas = karras_sigmas(steps, config.sigma_min, config.sigma_max)
@@ -145,11 +224,11 @@ class TeacherTask:
         return clips, warped, torch.cat(imagined).transpose(1, 2).clamp(0, 1), mask
 
     def pictures(self) -> Tensor | None:
-        """Last frames: truth, warped cache, imagined."""
+        """Last frames: warped cache, truth, imagined."""
         clips, warped, imagined, _ = self._validate(
             "val", 6 if self.device.type == "cuda" else 2, self.model.config.steps
         )
-        return torch.cat([clips[:, -1], warped[:, -1], imagined[:, -1]])
+        return torch.cat([warped[:, -1], clips[:, -1], imagined[:, -1]])
 
     def scores(self) -> dict[str, float]:
         """PSNR of warp and teacher against true novel views, whole frames and holes, for several step counts.
@@ -167,35 +246,32 @@ class TeacherTask:
                 scores[f"psnr_{name}"] = round(float(psnr(frames, truth).mean()), 2)
                 if bool(some.any()):
                     scores[f"holes_{name}"] = round(float(psnr(frames[some], truth[some], holes[some]).mean()), 2)
+        return scores | (self._text_scores(4 * count) if self.stills else {})
+
+    @torch.no_grad()
+    def _text_scores(self, worlds: int) -> dict[str, float]:
+        """Error of denoising unseen first pictures told their own caption, that of another world, and nothing."""
+        textures = load_textures(self.options.textures, "test")
+        batch = WorldFeed(textures, "test", worlds, 0, self.device, 0).next()
+        pictures = film_source(batch, textures.to(self.device), self.options.height, self.options.width).rgb
+        clean = self.tokenizer.normalize(self.tokenizer.encode(pictures.clamp(0, 1)[:, :, None]))
+        torch.manual_seed(3)
+        text = caption_tokens(self.text_encoder, batch.descriptions, 1, style=CLEAN)
+        self.model.eval()
+        scores: dict[str, float] = {}
+        for name, told in (("own", text), ("other", text.roll(1, 0)), ("none", torch.zeros_like(text))):
+            torch.manual_seed(12)
+            blank = empty_cache(clean, self.model.config, told)
+            errors = [
+                self._error(self.model, clean, clean.new_full((worlds,), level), blank).mean() for level in STILL_LEVELS
+            ]
+            scores[f"still_{name}_text"] = round(float(torch.stack(errors).mean()), 4)
+        self.model.train()
         return scores
 
     def pack(self, folder: Path, recipe: dict[str, Any], scores: dict[str, float]) -> Path:
         """Store the teacher in int8."""
         return save_model(
-            self.model, "teacher/nano", self.model.config, storage="int8", recipe=recipe,
+            self.network, "teacher/nano", self.model.config, storage="int8", recipe=recipe,
             seed=self.options.seed, scores=scores, licence=LICENCE, credits=CREDITS, weights_dir=folder,
         )  # fmt: skip
-
-
-class TeacherPool:
-    """Encoded examples kept on the device in half precision, overwritten in a circle."""
-
-    def __init__(self, size: int, clean: Tensor, inputs: TeacherInputs) -> None:
-        self.size, self.filled, self.next = size, 0, 0
-        dtype = torch.bfloat16 if clean.device.type == "cuda" else torch.float32
-        parts = (clean, inputs.source, inputs.warped, inputs.mask)
-        self.store = [torch.empty(size, *p.shape[1:], dtype=dtype, device=p.device) for p in parts]
-
-    def put(self, clean: Tensor, inputs: TeacherInputs) -> None:
-        """Add a batch of examples, over the oldest when full."""
-        index = (torch.arange(len(clean), device=clean.device) + self.next) % self.size
-        for store, part in zip(self.store, (clean, inputs.source, inputs.warped, inputs.mask), strict=True):
-            store[index] = part.to(store.dtype)
-        self.next = (self.next + len(clean)) % self.size
-        self.filled = min(self.size, self.filled + len(clean))
-
-    def draw(self, count: int) -> tuple[Tensor, TeacherInputs]:
-        """``count`` random examples in float32."""
-        index = torch.randint(self.filled, (count,), device=self.store[0].device)
-        clean, source, warped, mask = (store[index].float() for store in self.store)
-        return clean, TeacherInputs(source, warped, mask)

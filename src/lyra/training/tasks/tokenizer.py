@@ -12,7 +12,13 @@ from lyra.models.tokenizer import NanoTokenizer, NanoTokenizerConfig, equalise
 from lyra.training.credits import CREDITS, LICENCE
 from lyra.training.device_data import PathBank, PhotoTiles
 from lyra.training.losses import gradient_loss
+from lyra.training.networks import load_start
 from lyra.training.options import TrainOptions
+from lyra.training.pool import ExamplePool, RefreshPlan
+from lyra.training.processes import rank_and_size
+from lyra.training.recipes import find_recipe
+from lyra.training.seeds import REFRESH, own_randomness
+from lyra.training.task import Task
 from lyra.training.world_feed import WorldFeed
 from lyra.worlds import Split, film, load_textures
 
@@ -23,44 +29,41 @@ VIEWS_PER_WORLD = 2
 PERCEPTUAL_WEIGHT = 0.05
 
 
-class TokenizerTask:
+class TokenizerTask(Task):
     """L1 + 2 MSE + a little perceptual distance on 17-frame crops; two thirds filmed worlds, the rest photographs."""
 
-    learning_rate = 1e-3
-    weight_decay = 0.0
-    ema_decay = 0.998
     slow_prefixes: tuple[str, ...] = ("patch_in", "merge", "to_latent", "from_latent", "split", "patch_out")
     """The linear code starts near its optimum; large steps would only destroy it."""
 
-    def __init__(self, options: TrainOptions, device: torch.device) -> None:
+    def __init__(self, options: TrainOptions, device: torch.device, step: int = 0) -> None:
         self.options, self.device = options, device
-        self.batch = options.batch or 48
+        recipe = find_recipe("tokenizer", options.recipe, options.from_stage)
+        self.follow(recipe, options)
         self.crop = min(CROP, options.height, options.width)
         textures = load_textures(options.textures, "train")
         self.store = textures.to(device)
         self.photos = PhotoTiles(textures, device)
-        self.feed = WorldFeed(textures, "train", WORLDS_PER_REFRESH, options.seed * 10_000_019, device, options.workers)
+        self.feed = WorldFeed(
+            textures, "train", WORLDS_PER_REFRESH, options.seed * 10_000_019, device, options.workers, shared=True
+        )
         self.paths = PathBank(FRAMES, device, options.seed)
         self.perceptual = load_model("perceptual/squeeze", device=device)
-        if options.init:
-            model = load_model(options.init, device=device, kind=NanoTokenizer)
-        else:
-            model = NanoTokenizer(NanoTokenizerConfig())
+        model = load_start(options.init, NanoTokenizer) if options.init else NanoTokenizer(NanoTokenizerConfig())
         self.model = model.to(device).train()
         self.network: nn.Module = self.model
-        size = options.pool or 512
-        self.pool = torch.empty(size, FRAMES, 3, options.height, options.width, dtype=torch.uint8, device=device)
-        self.filled = 0
-        while self.filled < min(size, 64 if device.type == "cuda" else size):
-            self._refresh()
-        if not options.init:
+        self.wrapped: nn.Module = self.model
+        self.pool = ExamplePool(options.pool or recipe.pool, WORLDS_PER_REFRESH * VIEWS_PER_WORLD)
+        start = min(self.pool.size, 64 if device.type == "cuda" else self.pool.size)
+        self.plan = RefreshPlan(self.pool.refreshes_for(start, self.pool.per_refresh), every=4)
+        self._catch_up(self.plan.before(step))
+        if not options.init and step == 0:
             equalise(self.model, torch.cat([self._crops() for _ in range(2)]))
         if options.compile:
             self.model.compile()
 
     def use(self, network: nn.Module) -> None:
         """Train through the wrapped network."""
-        self.network = network
+        self.wrapped = network
 
     def _film(self) -> Tensor:
         worlds = self.feed.next()
@@ -68,18 +71,23 @@ class TokenizerTask:
         clip = film(worlds, self.store, paths, self.options.height, self.options.width)
         return clip.rgb.flatten(0, 1)
 
-    def _refresh(self) -> None:
-        clips = (self._film().clamp(0, 1) * 255).round().to(torch.uint8)
-        room = len(self.pool)
-        start = self.filled if self.filled < room else int(torch.randint(room, (1,)))
-        index = torch.arange(start, start + len(clips), device=self.device) % room
-        self.pool[index] = clips
-        self.filled = min(room, self.filled + len(clips))
+    def _clips(self) -> Tensor:
+        """[B, T, 3, H, W] uint8: newly filmed worlds."""
+        return (self._film().clamp(0, 1) * 255).round().to(torch.uint8)
+
+    def _catch_up(self, until: int) -> None:
+        for number in self.pool.missing(until, self.plan.first):
+            self._refresh(number)
+
+    def _refresh(self, number: int) -> None:
+        self.feed.seek(number)
+        with own_randomness(self.device, REFRESH, self.options.seed, number, rank_and_size()[0]):
+            self.pool.put(number, [self._clips()])
 
     def _crops(self) -> Tensor:
         """[B, 3, T, crop, crop]: filmed crops and moving photographs; a fifth of each stands still."""
         filmed = (2 * self.batch + 2) // 3
-        clips = self.pool[torch.randint(self.filled, (filmed,), device=self.device)]
+        clips = self.pool.store[0][self.pool.draw(filmed)]
         top = int(torch.randint(self.options.height - self.crop + 1, (1,)))
         left = int(torch.randint(self.options.width - self.crop + 1, (1,)))
         worlds = clips[..., top : top + self.crop, left : left + self.crop].float() / 255
@@ -90,11 +98,10 @@ class TokenizerTask:
 
     def loss(self, step: int, progress: float) -> tuple[Tensor, dict[str, float | Tensor]]:
         """Reconstruction loss of one batch of crops."""
-        if step % 4 == 0:
-            self._refresh()
+        self._catch_up(self.plan.until(step))
         with torch.no_grad(), torch.autocast(self.device.type, enabled=False):
             video = self._crops()
-        decoded, latents = self.network(video)
+        decoded, latents = self.wrapped(video)
         error = decoded.float() - video
         l1, mse = error.abs().mean(), error.square().mean()
         flat, truth = (v.float().transpose(1, 2).flatten(0, 1) for v in (decoded, video))
@@ -124,7 +131,7 @@ class TokenizerTask:
         return torch.cat(parts).clamp(0, 1)
 
     def pictures(self) -> Tensor | None:
-        """Last frames of unseen clips above their reconstructions."""
+        """Last frames of unseen clips, which are input and target, above their reconstructions."""
         torch.manual_seed(1)
         clips = self._full_batch("val", 2)
         return torch.cat([clips[:, -1], self._reconstruct(clips)[:, -1]])
@@ -146,9 +153,8 @@ class TokenizerTask:
     def _measure_latents(self) -> None:
         sums = []
         for _ in range(16 if self.device.type == "cuda" else 1):
-            self._refresh()
-            index = torch.randint(self.filled, (2,), device=self.device)
-            clips = self.pool[index].float() / 255
+            worlds = self._clips()
+            clips = worlds[torch.randint(len(worlds), (2,), device=self.device)].float() / 255
             photos = self.photos.clips(1, FRAMES, self.options.height, self.options.width)
             sums.append(self.model.encode(torch.cat([clips, photos]).transpose(1, 2)).transpose(0, 1).flatten(1))
         values = torch.cat(sums, dim=1)

@@ -58,12 +58,19 @@ _FALLBACKS: dict[str, tuple[str, ...]] = {
 
 
 @dataclass(frozen=True)
+class Mention:
+    """A named object: a word of `caption_words.NOUNS` and how many its primitives show."""
+
+    noun: str
+    count: int
+
+
+@dataclass(frozen=True)
 class Material:
     """A tile and how it lies on a surface.
 
     Attributes:
         tile: index into the texture set.
-        word: for captions.
         metres: side of one tile.
         mirror: repeat mirrored (for tiles with visible seams).
         tint: linear factors on the colour.
@@ -73,7 +80,6 @@ class Material:
     """
 
     tile: int
-    word: str
     metres: float
     mirror: bool = True
     tint: Colour = (1.0, 1.0, 1.0)
@@ -92,17 +98,21 @@ class Builder:
         random: the source of every choice.
         catalogue: what tiles, skies and silhouettes there are.
         group: number of the object being built; 0 is the building itself, which is never removed.
+        tag: index into ``mentions`` of what is being built, 0 for nothing that has a name.
+        mentions: what captions may name.
     """
 
     def __init__(self, generator: random.Random, catalogue: Catalogue) -> None:
         self.random = generator
         self.catalogue = catalogue
         self.group = 0
+        self.tag = 0
+        self.mentions: list[Mention] = [Mention("", 0)]
         self._groups = 0
         self._shapes: list[int] = []
         self._group_of: list[int] = []
+        self._tag_of: list[int] = []
         self._rows: list[tuple[float, ...]] = []
-        self.words: list[str] = []
         self._tiles: dict[tuple[str, ...], tuple[int, ...]] = {}
 
     # ------------------------------------------------------------------ choices
@@ -113,15 +123,29 @@ class Builder:
     def chance(self, probability: float) -> bool:
         return self.random.random() < probability
 
-    def new_object(self, word: str = "") -> None:
-        """Start another object; ``word`` is offered to the caption."""
+    def new_object(self, noun: str = "", count: int = 1) -> None:
+        """Start another object, for captions ``count`` of ``noun`` (a word of `caption_words.NOUNS`)."""
         self._groups += 1
         self.group = self._groups
-        if word and word not in self.words:
-            self.words.append(word)
+        self._name(noun, count)
+
+    def new_feature(self, noun: str, count: int = 1) -> None:
+        """Start a part of the setting that captions may name and that is never removed."""
+        self.group = 0
+        self._name(noun, count)
+
+    def new_part(self, noun: str) -> None:
+        """Start a part of the object being built that has a name of its own and is removed with the whole."""
+        self._name(noun, 1)
 
     def end_object(self) -> None:
-        self.group = 0
+        self.group = self.tag = 0
+
+    def _name(self, noun: str, count: int) -> None:
+        self.tag = 0
+        if noun:
+            self.tag = len(self.mentions)
+            self.mentions.append(Mention(noun, count))
 
     def tiles(self, *categories: str) -> tuple[int, ...]:
         """Tiles of the given categories, or of their fallbacks, never empty."""
@@ -160,7 +184,6 @@ class Builder:
         tint = (factor * self.uniform(0.94, 1.06), factor * self.uniform(0.96, 1.04), factor * self.uniform(0.92, 1.06))
         return Material(
             tile=tile,
-            word=self.catalogue.materials[tile],
             metres=metres * self.uniform(0.8, 1.25),
             mirror=not bool(self.catalogue.seamless[tile]),
             tint=tint,
@@ -180,7 +203,6 @@ class Builder:
         tint = tuple(min(light * (0.7 * hue[k] / own[k] + 0.3 * hue[1] / own[1]), 5.0) for k in range(3))
         return Material(
             tile,
-            "leafy",
             metres * self.uniform(0.8, 1.25),
             not self.catalogue.seamless[tile],
             (tint[0], tint[1], tint[2]),
@@ -200,7 +222,7 @@ class Builder:
 
     def picture(self) -> Material:
         """A photograph shown once."""
-        return Material(tile=self.random.choice(self.tiles("photo")), word="painted", metres=1.0, mirror=True)
+        return Material(tile=self.random.choice(self.tiles("photo")), metres=1.0, mirror=True)
 
     def paint(self) -> Material:
         """A plain painted wall in a room colour."""
@@ -356,6 +378,7 @@ class Builder:
         )  # fmt: skip
         self._shapes.append(shape)
         self._group_of.append(self.group)
+        self._tag_of.append(self.tag)
         self._rows.append(row)
 
     def __len__(self) -> int:
@@ -369,13 +392,38 @@ class Builder:
 
     # ------------------------------------------------------------------ result
 
-    def table(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Primitives [P, COLUMNS] sorted by shape, counts [SHAPES], group of each primitive [P]."""
+    def table(self) -> "Table":
+        """Everything built so far."""
         shapes = np.array(self._shapes)
         order = np.argsort(shapes, kind="stable")
         rows = np.array(self._rows, np.float32).reshape(len(shapes), COLUMNS)[order]
-        counts = np.bincount(shapes, minlength=SHAPES).astype(np.int32)
-        return rows, counts, np.array(self._group_of)[order]
+        return Table(rows, shapes[order], np.array(self._group_of)[order], np.array(self._tag_of)[order])
+
+
+@dataclass(frozen=True)
+class Table:
+    """Primitives sorted by shape, with what is known about each.
+
+    Attributes:
+        rows: [P, COLUMNS] float32.
+        shapes: [P] shape numbers.
+        groups: [P] object numbers, 0 for the building, which is never removed.
+        tags: [P] index into the builder's mentions, 0 for none.
+    """
+
+    rows: np.ndarray
+    shapes: np.ndarray
+    groups: np.ndarray
+    tags: np.ndarray
+
+    @property
+    def counts(self) -> np.ndarray:
+        """[SHAPES] int32, primitives of each shape."""
+        return np.bincount(self.shapes, minlength=SHAPES).astype(np.int32)
+
+    def keep(self, chosen: np.ndarray) -> "Table":
+        """The primitives marked in the [P] bool array."""
+        return Table(self.rows[chosen], self.shapes[chosen], self.groups[chosen], self.tags[chosen])
 
 
 _ROOM_COLOURS: tuple[Colour, ...] = (

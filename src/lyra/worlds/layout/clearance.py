@@ -2,7 +2,8 @@
 
 import numpy as np
 
-from lyra.worlds.world import BOX, CENTRE, CUTOUT, ELLIPSOID, HALF, QUAD, ROWS, SHAPES
+from lyra.worlds.layout.builder import Table
+from lyra.worlds.world import BOX, CENTRE, CUTOUT, ELLIPSOID, HALF, QUAD, ROWS
 
 _RAYS_X, _RAYS_Y = 20, 12
 # camera positions that must be free, in units of the median depth (x right, y down, z forward)
@@ -16,36 +17,23 @@ _PATH = np.array(
 _MARGIN = 0.14
 
 
-def clear_the_way(
-    rows: np.ndarray, counts: np.ndarray, groups: np.ndarray, c2w: np.ndarray, fov: float
-) -> tuple[np.ndarray, np.ndarray]:
-    """Remove the objects (not the building) that stand too near the camera or in its way.
-
-    Args:
-        rows: [P, COLUMNS] primitives sorted by shape.
-        counts: [SHAPES].
-        groups: [P] object numbers, 0 for the building.
-        c2w, fov: the source camera.
-
-    Returns:
-        The remaining rows and counts.
-    """
-    shapes = np.repeat(np.arange(SHAPES), counts)
+def clear_the_way(table: Table, c2w: np.ndarray, fov: float) -> Table:
+    """Remove the objects (not the building) that stand too near the source camera or in its way."""
     for _ in range(2):
-        depth, owner = coarse_depth(rows, shapes, c2w, fov)
+        groups = table.groups
+        depth, owner = coarse_depth(table.rows, table.shapes, c2w, fov)
         finite = np.isfinite(depth)
         median = float(np.median(depth[finite])) if finite.any() else 5.0
         near = set(groups[owner[finite & (depth < 0.22 * median)]].tolist())
         path = _PATH * median
         points = path @ c2w[:3, :3].T + c2w[:3, 3]
-        distance = _distance(rows, points)
+        distance = _distance(table.rows, points)
         near |= set(groups[(distance < _MARGIN * median).any(1)].tolist())
         near.discard(0)
         if not near:
             break
-        keep = ~np.isin(groups, list(near))
-        rows, shapes, groups = rows[keep], shapes[keep], groups[keep]
-    return rows, np.bincount(shapes, minlength=SHAPES).astype(np.int32)
+        table = table.keep(~np.isin(groups, list(near)))
+    return table
 
 
 def coarse_depth(rows: np.ndarray, shapes: np.ndarray, c2w: np.ndarray, fov: float) -> tuple[np.ndarray, np.ndarray]:
@@ -54,9 +42,15 @@ def coarse_depth(rows: np.ndarray, shapes: np.ndarray, c2w: np.ndarray, fov: flo
     x = np.linspace(-tangent, tangent, _RAYS_X, dtype=np.float32) * 0.95
     y = np.linspace(-tangent, tangent, _RAYS_Y, dtype=np.float32) * 0.95 * 0.6
     fan = np.stack([np.tile(x, _RAYS_Y), np.repeat(y, _RAYS_X), np.ones(_RAYS_X * _RAYS_Y, np.float32)])
-    rays = c2w[:3, :3] @ fan
+    return first_hits(rows, shapes, c2w[:3, 3], c2w[:3, :3] @ fan)
+
+
+def first_hits(
+    rows: np.ndarray, shapes: np.ndarray, origin: np.ndarray, rays: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Multiples of the ``rays`` [3, N] from ``origin`` [3] where they first hit a primitive (inf: none), and which."""
     matrix = rows[:, ROWS].reshape(-1, 3, 3) / rows[:, HALF][:, :, None]
-    o = np.einsum("pij,pj->pi", matrix, c2w[:3, 3] - rows[:, CENTRE])[:, :, None]
+    o = np.einsum("pij,pj->pi", matrix, origin - rows[:, CENTRE])[:, :, None]
     d = matrix @ rays
     t = np.full((len(rows), rays.shape[1]), np.inf, np.float32)
     flat = (shapes == QUAD) | (shapes == CUTOUT)

@@ -13,7 +13,7 @@ def _place(x: float, z: float, yaw: float, right: float, forward: float) -> tupl
 
 def table(build: Builder, x: float, z: float, yaw: float, wood: Material) -> float:
     """A table; returns the height of its top."""
-    build.new_object("a table")
+    build.new_object("table")
     height, half_x, half_z = build.uniform(0.68, 0.78), build.uniform(0.5, 0.9), build.uniform(0.35, 0.5)
     build.box((x, height - 0.02, z), (half_x, 0.022, half_z), wood, yaw, ball=0.8)
     leg = 0.03
@@ -27,7 +27,7 @@ def table(build: Builder, x: float, z: float, yaw: float, wood: Material) -> flo
 
 def chair(build: Builder, x: float, z: float, yaw: float, wood: Material, seat: Material) -> None:
     """A chair whose back is on its −forward side."""
-    build.new_object("a chair")
+    build.new_object("chair")
     build.box((x, 0.44, z), (0.21, 0.03, 0.21), seat, yaw, ball=1.6)
     bx, bz = _place(x, z, yaw, 0, -0.2)
     build.box((bx, 0.7, bz), (0.2, 0.22, 0.02), seat, yaw, ball=0.0)
@@ -41,7 +41,7 @@ def chair(build: Builder, x: float, z: float, yaw: float, wood: Material, seat: 
 
 def sofa(build: Builder, x: float, z: float, yaw: float, fabric: Material) -> None:
     """A sofa facing forward."""
-    build.new_object("a sofa")
+    build.new_object("sofa")
     half = build.uniform(0.75, 1.1)
     build.box((x, 0.22, z), (half, 0.2, 0.4), fabric, yaw, ball=1.1)
     bx, bz = _place(x, z, yaw, 0, -0.36)
@@ -56,7 +56,7 @@ def sofa(build: Builder, x: float, z: float, yaw: float, fabric: Material) -> No
 
 def bed(build: Builder, x: float, z: float, yaw: float, wood: Material) -> None:
     """A bed whose head is on its −forward side."""
-    build.new_object("a bed")
+    build.new_object("bed")
     half = build.uniform(0.5, 0.85)
     cover = build.material("fabric", metres=0.9, lightness=(0.12, 0.7))
     build.box((x, 0.16, z), (half, 0.12, 1.02), wood, yaw, ball=1.0)
@@ -73,7 +73,7 @@ def bed(build: Builder, x: float, z: float, yaw: float, wood: Material) -> None:
 def cabinet(build: Builder, x: float, z: float, yaw: float, wood: Material) -> None:
     """A cabinet or wardrobe with a gap line between its doors."""
     tall = build.chance(0.4)
-    build.new_object("a wardrobe" if tall else "a cabinet")
+    build.new_object("wardrobe" if tall else "cabinet")
     half = build.uniform(0.4, 0.8)
     height = build.uniform(1.7, 2.1) if tall else build.uniform(0.6, 1.0)
     depth = 0.28 if tall else 0.22
@@ -92,7 +92,7 @@ def cabinet(build: Builder, x: float, z: float, yaw: float, wood: Material) -> N
 
 def shelf(build: Builder, x: float, z: float, yaw: float, wood: Material) -> None:
     """An open shelf with rows of books."""
-    build.new_object("a bookshelf")
+    build.new_object("bookshelf")
     half, height, depth = build.uniform(0.4, 0.7), build.uniform(1.4, 2.0), 0.16
     bx, bz = _place(x, z, yaw, 0, -depth + 0.015)
     build.box((bx, height / 2, bz), (half, height / 2, 0.01), wood, yaw, ball=0.0)
@@ -119,20 +119,20 @@ def shelf(build: Builder, x: float, z: float, yaw: float, wood: Material) -> Non
 
 def floor_lamp(build: Builder, x: float, z: float) -> None:
     """A lamp with a glowing shade."""
-    build.new_object("a lamp")
+    build.new_object("lamp")
     metal = build.material("metal", metres=0.5, gloss=0.3)
     height = build.uniform(1.35, 1.65)
     build.cylinder((x, 0.015, z), 0.14, 0.015, metal)
     build.cylinder((x, height / 2, z), 0.012, height / 2, metal, ball=0.0)
     shade = build.material("fabric", "wall", metres=0.6, lightness=(0.5, 0.75))
-    glowing = Material(shade.tile, shade.word, shade.metres, shade.mirror, (1.1, 0.95, 0.7), 0.0, 0.0, 0.9)
+    glowing = Material(shade.tile, shade.metres, shade.mirror, (1.1, 0.95, 0.7), 0.0, 0.0, 0.9)
     build.cylinder((x, height, z), 0.2, 0.14, glowing, taper=0.4, ball=0.0)
     build.end_object()
 
 
 def wall_picture(build: Builder, x: float, height: float, z: float, facing: float, limit: float) -> None:
     """A framed photograph on a wall whose normal looks along ``facing``."""
-    build.new_object("a picture")
+    build.new_object("picture")
     half_x = min(build.uniform(0.22, 0.6), limit)
     half_y = half_x * build.uniform(0.7, 1.25)
     half_y = min(half_y, 0.55)
@@ -145,6 +145,8 @@ def wall_picture(build: Builder, x: float, height: float, z: float, facing: floa
 
 def vase(build: Builder, x: float, z: float, base: float) -> None:
     """A vase, standing on ``base``, sometimes with flowers."""
+    outer = build.tag
+    build.new_part("vase")
     tall = build.uniform(0.07, 0.12)
     clay = build.material("wall", "marble", "stone", "tile", metres=0.5, gloss=0.25)
     build.ball((x, base + 0.8 * tall, z), (0.55 * tall, 0.8 * tall, 0.55 * tall), clay)
@@ -161,11 +163,12 @@ def vase(build: Builder, x: float, z: float, base: float) -> None:
                 build.mask("leaves"),
                 0.7,
             )
+    build.tag = outer
 
 
 def car(build: Builder, x: float, z: float, yaw: float) -> None:
     """A parked car: body, cabin, glass band and wheels."""
-    build.new_object("a parked car")
+    build.new_object("car")
     hue = build.random.choice(
         (
             (0.5, 0.05, 0.05),
@@ -176,7 +179,7 @@ def car(build: Builder, x: float, z: float, yaw: float) -> None:
             (0.1, 0.25, 0.2),
         )
     )
-    paint = Material(build.random.choice(build.tiles("metal", "wall")), "metal", 3.0, True, (1.0, 1.0, 1.0), 0.0, 0.35)
+    paint = Material(build.random.choice(build.tiles("metal", "wall")), 3.0, True, (1.0, 1.0, 1.0), 0.0, 0.35)
     mean = build.catalogue.mean_rgb[paint.tile]
     paint = paint.tinted(tuple(hue[k] / max(float(mean[k]), 0.05) for k in range(3)))  # type: ignore[arg-type]
     glass = paint.tinted((0.12, 0.14, 0.16))
@@ -193,7 +196,7 @@ def car(build: Builder, x: float, z: float, yaw: float) -> None:
 
 def lamp_post(build: Builder, x: float, z: float, toward: float) -> None:
     """A street lamp whose arm reaches along ±x."""
-    build.new_object("street lamps")
+    build.new_object("lamp_post")
     metal = build.material("metal", metres=0.8, lightness=(0.04, 0.12))
     height = build.uniform(3.6, 5.0)
     build.cylinder((x, height / 2, z), 0.07, height / 2, metal, taper=0.4)
@@ -209,7 +212,7 @@ def lamp_post(build: Builder, x: float, z: float, toward: float) -> None:
 
 def bench(build: Builder, x: float, z: float, yaw: float, wood: Material) -> None:
     """A bench facing forward."""
-    build.new_object("a bench")
+    build.new_object("bench")
     build.box((x, 0.44, z), (0.8, 0.03, 0.2), wood, yaw, ball=1.3)
     bx, bz = _place(x, z, yaw, 0, -0.2)
     build.box((bx, 0.68, bz), (0.8, 0.12, 0.02), wood, yaw, ball=0.0)

@@ -6,21 +6,24 @@ from lyra.worlds.layout.builder import Builder, Material
 from lyra.worlds.layout.plants import bark_material, bush, conifer, grass_tuft, leaf_material, tree
 from lyra.worlds.layout.stage import Stage
 
-# biome: ground categories, rock categories, whether things grow there, words
+# biome: ground categories, rock categories, whether things grow there, style for captions
 _BIOMES = (
-    (("grass",), ("rock", "cliff"), True, "a green meadow"),
-    (("grass", "ground"), ("rock", "cliff"), True, "grassland"),
-    (("forest",), ("rock", "cliff"), True, "a clearing at the edge of a forest"),
-    (("grass",), ("cliff", "rock"), True, "green hills"),
-    (("ground",), ("cliff", "rock"), False, "stony ground"),
-    (("sand",), ("cliff", "rock"), False, "a sandy desert"),
-    (("snow",), ("cliff", "rock"), False, "snowy country"),
+    (("grass",), ("rock", "cliff"), True, "meadow"),
+    (("grass", "ground"), ("rock", "cliff"), True, "meadow"),
+    (("forest",), ("rock", "cliff"), True, "forest"),
+    (("grass",), ("cliff", "rock"), True, "meadow"),
+    (("ground",), ("cliff", "rock"), False, "stony"),
+    (("sand",), ("cliff", "rock"), False, "desert"),
+    (("snow",), ("cliff", "rock"), False, "snow"),
 )
+
+MOUNTAIN_HEIGHT = 38.0
+"""Ridges of this height, metres, are called mountains: about thirteen degrees above the horizon."""
 
 
 def landscape(build: Builder) -> Stage:
     """Ground, rolling hills, ridges at the horizon and things scattered between."""
-    grounds, rocks, green, words = build.random.choice(_BIOMES)
+    grounds, rocks, green, style = build.random.choice(_BIOMES)
     ground = build.meadow(*grounds, metres=4.0)
     rock = build.material(*rocks, metres=2.5, lightness=(0.08, 0.4), macro=0.5)
     build.floor(0, 150, 400, 400, ground)
@@ -29,6 +32,7 @@ def landscape(build: Builder) -> Stage:
     _ridges(build, rock, second)
     if build.chance(0.3):
         water = build.material("water", metres=4.0, lightness=(0.03, 0.08), gloss=0.4, macro=0.4)
+        build.new_feature("pond")
         build.cylinder(
             (build.uniform(-8, 8), 0.012, build.uniform(12, 24)),
             build.uniform(5, 11),
@@ -37,9 +41,10 @@ def landscape(build: Builder) -> Stage:
             radius_z=build.uniform(3, 6),
             ball=0.0,
         )
-        build.words.append("a pond")
+        build.end_object()
     if build.chance(0.35):
         path = build.material("ground", "sand", "road", "paving", metres=2.2, lightness=(0.1, 0.4), macro=0.5)
+        build.new_feature("path")
         build.box(
             (build.uniform(-3, 3), 0.008, 20),
             (build.uniform(0.6, 1.4), 0.008, 26),
@@ -47,7 +52,7 @@ def landscape(build: Builder) -> Stage:
             build.uniform(-0.25, 0.25),
             ball=0.0,
         )
-        build.words.append("a path")
+        build.end_object()
     if build.chance(0.3):
         _cottage(build)
     leaves, bark = leaf_material(build, 1.8), bark_material(build)
@@ -64,7 +69,7 @@ def landscape(build: Builder) -> Stage:
         z = build.uniform(4, 16)
         x = build.random.choice((-1, 1)) * build.uniform(0.1, 0.6) * z
         size = build.uniform(0.2, 0.9) * min(1.0, 0.15 * z)
-        build.new_object("rocks")
+        build.new_object("rock")
         for part in range(2):
             s = size * (1.0 if part == 0 else 0.6)
             centre = (x + part * size * 0.9, s * 0.3, z + build.uniform(-0.5, 0.5) * size)
@@ -80,7 +85,7 @@ def landscape(build: Builder) -> Stage:
             z = build.uniform(3, 8)
             grass_tuft(build, build.uniform(-0.6, 0.6) * z, z, build.uniform(0.25, 0.55), tufts)
     if green and build.chance(0.3):
-        build.new_object("a fence")
+        build.new_object("fence")
         wood = build.material("wood", metres=1.0, lightness=(0.08, 0.4))
         build.upright(
             (build.uniform(-3, 3), 0.5, build.uniform(10, 16)), 12, 0.5, math.pi + build.uniform(-0.3, 0.3), wood,
@@ -89,7 +94,7 @@ def landscape(build: Builder) -> Stage:
         build.end_object()
     return Stage(
         kind="landscape",
-        place=words,
+        style=style,
         eye=(0.0, build.uniform(1.3, 2.6), 0.0),
         yaw=build.uniform(-0.15, 0.15),
         pitch=build.uniform(-0.02, 0.14),
@@ -120,13 +125,16 @@ def _ridges(build: Builder, rock: Material, slope: Material) -> None:
     for layer in range(build.random.randrange(1, 4)):
         z = 140 + 70 * layer
         material = (rock, slope, rock)[layer]
-        far = Material(material.tile, material.word, 22.0, True, material.tint, 0.8)
+        far = Material(material.tile, 22.0, True, material.tint, 0.8)
         half = height * (1 + 0.7 * layer) * 0.5
         centre = (build.uniform(-30, 30), half - 2, z)
         repeat = (build.random.choice((1.0, 2.0)), 1.0)
+        if height > MOUNTAIN_HEIGHT:
+            build.new_feature("mountain", 4)
         build.upright(
             centre, 260 + 120 * layer, half, math.pi, far, mask=build.mask("ridge"), mask_repeat=repeat, lean=0.5
         )
+        build.end_object()
     if build.chance(0.6):
         wood = build.leaf(6.0)
         build.upright(
@@ -141,7 +149,7 @@ def _ridges(build: Builder, rock: Material, slope: Material) -> None:
 
 
 def _cottage(build: Builder) -> None:
-    build.new_object("a cottage")
+    build.new_object("cottage")
     side = build.random.choice((-1, 1))
     x, z, yaw = side * build.uniform(4, 9), build.uniform(15, 26), build.uniform(-0.5, 0.5)
     half, depth, height = build.uniform(2.4, 3.6), build.uniform(1.8, 2.6), build.uniform(2.2, 3.0)

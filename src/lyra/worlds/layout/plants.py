@@ -9,7 +9,7 @@ def tree(
     build: Builder, x: float, z: float, height: float, leaves: Material, bark: Material, base: float = 0.0
 ) -> None:
     """A trunk under clumps of leaves, each an airy shell, around a dark core."""
-    build.new_object("trees")
+    build.new_object("tree")
     trunk = height * build.uniform(0.28, 0.4)
     girth = height * build.uniform(0.016, 0.026) + 0.03
     build.cylinder((x, base + trunk * 0.7, z), girth, trunk * 0.7 + 0.1, bark, taper=0.45)
@@ -42,7 +42,7 @@ def conifer(
     build: Builder, x: float, z: float, height: float, leaves: Material, bark: Material, base: float = 0.0
 ) -> None:
     """Crossed conifer silhouettes on a trunk."""
-    build.new_object("conifers")
+    build.new_object("conifer")
     build.cylinder((x, base + 0.2 * height, z), 0.02 * height, 0.2 * height + 0.1, bark, taper=0.3)
     turn = build.uniform(0, math.pi)
     mask = build.mask("conifer")
@@ -56,7 +56,7 @@ def conifer(
 
 def bush(build: Builder, x: float, z: float, size: float, leaves: Material, base: float = 0.0) -> None:
     """Two shells around a dark core."""
-    build.new_object("bushes")
+    build.new_object("bush")
     half = (size * build.uniform(0.8, 1.2), size * build.uniform(0.6, 0.9), size * build.uniform(0.8, 1.2))
     centre: Point = (x, base + 0.55 * half[1], z)
     build.leaves(centre, half, leaves, build.mask("leaves"), build.uniform(1.0, 2.0), build.uniform(0, 3))
@@ -78,7 +78,7 @@ def grass_tuft(build: Builder, x: float, z: float, height: float, leaves: Materi
 
 def potted_plant(build: Builder, x: float, z: float, height: float, base: float = 0.0) -> None:
     """A tapered pot with leaves."""
-    build.new_object("a potted plant")
+    build.new_object("plant")
     pot = 0.3 * height
     clay = build.material("wall", "brick", "stone", "marble", metres=0.6)
     build.cylinder((x, base + pot / 2, z), 0.16 * height, pot / 2, clay, taper=-0.25)

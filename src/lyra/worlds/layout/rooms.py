@@ -17,14 +17,14 @@ def room(build: Builder) -> Stage:
     near = -1.6
     style = build.random.random()
     if style < 0.6:
-        wall, adjective = build.paint(), build.random.choice(("bright", "quiet", "tidy", "small"))
+        wall = build.paint()
+        build.random.randrange(4)  # drew a word once; every seed keeps its world
     elif style < 0.75:
         wall = build.material("brick", metres=1.8, lightness=(0.12, 0.6))
-        adjective = "brick-walled"
     elif style < 0.88:
-        wall, adjective = build.material("wood", metres=1.4, lightness=(0.1, 0.5)), "wood-panelled"
+        wall = build.material("wood", metres=1.4, lightness=(0.1, 0.5))
     else:
-        wall, adjective = build.material("stone", "marble", metres=1.8, lightness=(0.15, 0.6)), "stone"
+        wall = build.material("stone", "marble", metres=1.8, lightness=(0.15, 0.6))
     floor_kind = build.random.choice((("wood",), ("wood",), ("tile", "marble"), ("fabric",), ("stone", "paving")))
     floor = build.material(*floor_kind, metres=1.3, lightness=(0.08, 0.45), macro=0.2, gloss=0.06)
     top = (
@@ -72,7 +72,7 @@ def room(build: Builder) -> Stage:
     toward = {"left": (-1.0, -0.35, 0.0), "right": (1.0, -0.35, 0.0), "far": (0.0, -0.35, 1.0)}[window_wall]
     return Stage(
         kind="room",
-        place=f"a {adjective} room",
+        surfaces=(("wall", wall), ("floor", floor)),
         eye=(eye_x, build.uniform(1.15, 1.65), eye_z),
         yaw=math.atan2(aim_x - eye_x, depth - eye_z),
         pitch=build.uniform(0.02, 0.18),
@@ -108,12 +108,15 @@ def _wall(
     )
     if not has_window:
         if mural is not None:
+            build.new_feature("mural")
             build.upright(centre, half, height / 2, facing, mural, stretch=True, one_sided=True)
+            build.end_object()
         else:
             build.upright(centre, half, height / 2, facing, material, one_sided=True)
         return
     repeat = max(1.0, round(2 * half / build.uniform(2.4, 3.6)))
     kind = 0 if build.chance(0.5) else 1
+    build.new_feature("window", int(repeat))
     build.upright(
         centre,
         half,
@@ -124,6 +127,7 @@ def _wall(
         mask=build.catalogue.mask_kinds["hole"][kind],
         mask_repeat=(repeat, 1.0),
     )
+    build.end_object()
     frame = build.material("wood", "wall", metres=0.8, lightness=(0.3, 0.75))
     inward = (-math.sin(facing) * -0.02, -math.cos(facing) * -0.02)
     top, bottom = ((0.2, 0.68), (0.15, 0.75))[kind]
@@ -198,7 +202,7 @@ def _furnish(
         if build.chance(0.4):
             door = build.material("door", "wood", metres=1.0, lightness=(0.08, 0.5))
             x = build.uniform(-0.6, 0.6) * half_x
-            build.new_object("a door")
+            build.new_object("door")
             build.box((x, 1.02, depth - 0.01), (0.47, 1.02, 0.02), door.tinted((1.1, 1.1, 1.1)), stretch=True, ball=0.0)
             build.end_object()
         else:
@@ -211,7 +215,7 @@ def _furnish(
         yaw = build.uniform(-0.3, 0.3)
         if build.chance(0.6):
             rug = build.material("fabric", metres=1.0, lightness=(0.08, 0.4))
-            build.new_object("a rug")
+            build.new_object("rug")
             build.box((x, 0.006, z), (1.3, 0.006, 0.95), rug, yaw, ball=0.0)
         top = furniture.table(build, x, z, yaw, wood)
         furniture.vase(build, x + 0.1, z, top)
@@ -223,7 +227,7 @@ def _furnish(
         furniture.bed(build, x, depth - 1.15, math.pi, wood)
     elif centre < 0.9:
         furniture.sofa(build, x, depth - 0.6, math.pi, fabric)
-        build.new_object("a low table")
+        build.new_object("table")
         build.box((x, 0.33, depth - 1.6), (0.5, 0.02, 0.3), wood, ball=0.8)
         build.box((x, 0.16, depth - 1.6), (0.3, 0.16, 0.18), wood, ball=0.0)
         furniture.vase(build, x, depth - 1.6, 0.35)

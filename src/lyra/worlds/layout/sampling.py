@@ -13,6 +13,7 @@ from lyra.worlds.layout.rooms import room
 from lyra.worlds.layout.stage import Stage
 from lyra.worlds.layout.streets import courtyard, street
 from lyra.worlds.layout.tabletops import tabletop
+from lyra.worlds.layout.visible import describe
 from lyra.worlds.textures import SPLITS, Catalogue, Split, TextureSet
 from lyra.worlds.world import World
 
@@ -45,20 +46,18 @@ def sample_world(seed: int, split: Split, textures: TextureSet | Catalogue, kind
     fov = math.radians(build.uniform(*stage.fov))
     light, time_of_day = choose_light(build, stage)
     moving = _add_mover(build, stage)
-    rows, counts, groups = build.table()
     c2w = camera_pose(stage, generator.gauss(0.0, 0.012))
-    rows, counts = clear_the_way(rows, counts, groups, c2w, fov)
+    table = clear_the_way(build.table(), c2w, fov)
     return World(
         seed=seed,
         split=split,
-        kind=stage.kind,
-        caption=_caption(build, stage, time_of_day, moving),
-        primitives=rows,
-        counts=counts,
+        description=describe(build, stage, table, c2w, fov, time_of_day, moving),
+        primitives=table.rows,
+        counts=table.counts,
         light=light,
         source_c2w=c2w,
         fov=fov,
-        moving=moving,
+        moving=bool(moving),
     )
 
 
@@ -78,20 +77,19 @@ def camera_pose(stage: Stage, roll: float) -> np.ndarray:
     return c2w.astype(np.float32)
 
 
-def _add_mover(build: Builder, stage: Stage) -> bool:
-    """Sometimes an object that travels or turns; its rows are marked with velocity and spin."""
+def _add_mover(build: Builder, stage: Stage) -> str:
+    """Sometimes an object that travels or turns, with its rows marked by velocity and spin; its noun, "" for none."""
     if stage.mover is None or not build.chance(0.4):
-        return False
+        return ""
     x, height, z = stage.mover
     size = stage.mover_size
     before = len(build)
-    build.new_object()
-    word = "ball"
     skin = build.material("fabric", "wood", "metal", metres=max(1.5 * size, 0.1), lightness=(0.1, 0.5), gloss=0.15)
-    if build.chance(0.5):
+    noun = "ball" if build.chance(0.5) else "box"
+    build.new_object(noun)
+    if noun == "ball":
         build.ball((x, max(height, size), z), (size, size, size), skin)
     else:
-        word = "box"
         build.box(
             (x, max(height, size), z), (size, size, size), build.picture() if build.chance(0.4) else skin, stretch=True
         )
@@ -102,19 +100,4 @@ def _add_mover(build: Builder, stage: Stage) -> bool:
     turn = build.uniform(-math.pi, math.pi)
     velocity = (speed * math.cos(turn), 0.0, 0.6 * speed * math.sin(turn))
     build.move(before, velocity, build.uniform(-2.2, 2.2), (x, -max(height, size), z))
-    build.words.append(f"a moving {word}")
-    return True
-
-
-def _caption(build: Builder, stage: Stage, time_of_day: str, moving: bool) -> str:
-    """kind and place, up to three things, time of day."""
-    things = [word for word in build.words if not word.startswith("a moving")]
-    build.random.shuffle(things)
-    things = things[:3]
-    if moving:
-        things.append(next(word for word in build.words if word.startswith("a moving")))
-    name = {"landscape": "a landscape, "}.get(stage.kind, "")
-    text = name + stage.place
-    if things:
-        text += " with " + (", ".join(things[:-1]) + " and " + things[-1] if len(things) > 1 else things[0])
-    return f"{text}, {time_of_day}" if time_of_day else text
+    return noun

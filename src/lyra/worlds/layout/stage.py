@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 
-from lyra.worlds.layout.builder import Point
+from lyra.worlds.layout.builder import Material, Point
 
 
 @dataclass
@@ -11,7 +11,6 @@ class Stage:
 
     Attributes:
         kind: room, street, courtyard, landscape or tabletop.
-        place: the head of the caption, such as "a narrow street between stone houses".
         eye: camera position x, height, z.
         yaw: radians, 0 looks along +z, positive to the right.
         pitch: radians, positive looks down.
@@ -23,10 +22,11 @@ class Stage:
         haze: per metre.
         walkers: radius around which moving objects may travel, 0 for none; with their path centre.
         sun_turn: azimuths of the sun to choose from (outdoor), empty for any.
+        style: for captions, such as ``old_town`` or ``desert``.
+        surfaces: (wall, floor, ground or top; its material), the most telling one first.
     """
 
     kind: str
-    place: str
     eye: Point
     yaw: float
     pitch: float
@@ -40,3 +40,5 @@ class Stage:
     mover_reach: float = 0.0
     mover_size: float = 0.3
     sun_turn: tuple[float, ...] = field(default=())
+    style: str = ""
+    surfaces: tuple[tuple[str, Material], ...] = ()

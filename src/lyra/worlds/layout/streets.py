@@ -20,16 +20,15 @@ def street(build: Builder) -> Stage:
     for side in (-1, 1):
         build.box((side * (road_half + walk / 2), 0.06, 45), (walk / 2, 0.06, 60), pavement, ball=0.0)
         build.box((side * (road_half + 0.06), 0.065, 45), (0.07, 0.066, 60), kerb, ball=0.0)
-    first_word = ""
     for side in (-1, 1):
         z = build.uniform(-9, -5)
         while z < 36:
             length = build.uniform(8, 14)
-            word = house(build, side, side * (road_half + walk), z + length / 2, length / 2, old_town)
-            first_word = first_word or word
+            house(build, side, side * (road_half + walk), z + length / 2, length / 2, old_town)
             z += length + (build.uniform(1.5, 4.0) if build.chance(0.2) else 0.0)
     if build.chance(0.65):
         end = build.material("brick", "plaster", metres=2.5, lightness=(0.12, 0.5))
+        build.new_feature("house")
         _facade(
             build,
             (build.uniform(-2, 2), 0, build.uniform(44, 60)),
@@ -39,6 +38,7 @@ def street(build: Builder) -> Stage:
             5.0,
             end,
         )
+        build.end_object()
     leaves, bark = leaf_material(build), bark_material(build)
     trees = build.chance(0.6)
     for side in (-1, 1):
@@ -64,7 +64,8 @@ def street(build: Builder) -> Stage:
     sides = build.uniform(-0.32, 0.32)
     return Stage(
         kind="street",
-        place=f"a {'narrow cobbled' if old_town else 'quiet'} street between {first_word or 'plastered'} houses",
+        style="old_town" if old_town else "modern",
+        surfaces=(("ground", ground),),
         eye=(eye_x, build.uniform(1.4, 2.1), -1.0),
         yaw=sides - 0.12 * eye_x / road_half,
         pitch=build.uniform(-0.08, 0.06),
@@ -77,8 +78,8 @@ def street(build: Builder) -> Stage:
     )
 
 
-def house(build: Builder, side: int, front: float, z: float, half: float, old_town: bool) -> str:
-    """One house whose facade stands at x = front; returns its material's word."""
+def house(build: Builder, side: int, front: float, z: float, half: float, old_town: bool) -> None:
+    """One house whose facade stands at x = front."""
     height = build.uniform(5, 9) if old_town else build.uniform(6, 13)
     if build.chance(0.35):
         wall = build.material("brick", metres=2.2, lightness=(0.1, 0.45), macro=0.3)
@@ -87,8 +88,9 @@ def house(build: Builder, side: int, front: float, z: float, half: float, old_to
     else:
         wall = build.paint()
     facing = -side * math.pi / 2
+    build.new_feature("house")
     _facade(build, (front, 0, z), facing, half, height, 4.0, wall)
-    return wall.word
+    build.end_object()
 
 
 def _facade(
@@ -160,7 +162,7 @@ def _facade(
         tx, tz = out(0.25 - back - 1.0)
         build.box((tx, height + rise / 2, tz), (half, rise / 2, 1.0), wall, facing, ball=0.0)
     elif build.chance(0.3):
-        build.new_object("a poster")
+        build.new_object("poster")
         along = build.uniform(-0.6, 0.6) * half
         px, pz = out(0.07)
         size = build.uniform(0.5, 1.1)
@@ -183,7 +185,7 @@ def courtyard(build: Builder) -> Stage:
             build.box((build.uniform(-0.5, 0.5) * half_x, 1.2, depth), (0.8, 1.2, 0.05), dark, stretch=True, ball=0.0)
         elif build.chance(0.5):
             size = build.uniform(0.9, 0.42 * height)
-            build.words.append("a mural")
+            build.new_feature("mural")
             build.upright(
                 (build.uniform(-0.4, 0.4) * half_x, 0.5 + size, depth - 0.02),
                 size * 1.2,
@@ -192,6 +194,7 @@ def courtyard(build: Builder) -> Stage:
                 build.picture(),
                 stretch=True,
             )
+            build.end_object()
     else:
         _facade(build, (0, 0, depth), math.pi, half_x + 0.8, height + 2, 3.0, wall)
     for side in (-1, 1):
@@ -200,14 +203,15 @@ def courtyard(build: Builder) -> Stage:
         if style < 0.4:
             repeat = round(depth / build.uniform(2.2, 3.2))
             facing = -side * math.pi / 2
+            build.new_feature("arcade")
             build.upright(
                 (x, height / 2, depth / 2 - 2), depth / 2 + 2, height / 2, facing, wall,
                 mask=build.mask("arch"), mask_repeat=(float(repeat), 1.0),
             )  # fmt: skip
+            build.end_object()
             build.upright((x + side * 2.2, height / 2, depth / 2 - 2), depth / 2 + 2, height / 2, facing, wall.tinted(
                 (0.7 * wall.tint[0], 0.7 * wall.tint[1], 0.7 * wall.tint[2])))  # fmt: skip
             build.box((x + side * 1.2, height + 0.1, depth / 2 - 2), (1.4, 0.12, depth / 2 + 2), wall, ball=0.0)
-            build.words.append("arcades")
         elif style < 0.7:
             build.box((x + side * 0.4, height / 2, depth / 2 - 2), (0.4, height / 2, depth / 2 + 2), wall, ball=0.0)
         else:
@@ -224,7 +228,7 @@ def courtyard(build: Builder) -> Stage:
     middle_z = build.uniform(0.45, 0.6) * depth
     middle = build.random.random()
     if middle < 0.35:
-        build.new_object("a fountain")
+        build.new_object("fountain")
         build.cylinder((0, 0.3, middle_z), 1.5, 0.3, stone, ball=0.9)
         build.cylinder((0, 0.605, middle_z), 1.3, 0.01, build.material("water", metres=1.5, gloss=0.5), ball=0.0)
         build.cylinder((0, 0.9, middle_z), 0.18, 0.6, stone)
@@ -250,13 +254,13 @@ def courtyard(build: Builder) -> Stage:
         elif what < 0.7:
             bush(build, x, z, build.uniform(0.5, 0.9), leaf_material(build))
         elif what < 0.85:
-            build.new_object("barrels")
+            build.new_object("barrel", 2)
             wood = build.material("wood", metres=0.8)
             build.cylinder((x, 0.45, z), 0.3, 0.45, wood)
             build.cylinder((x + 0.66, 0.4, z + 0.2), 0.28, 0.4, wood)
             build.end_object()
         else:
-            build.new_object("crates")
+            build.new_object("crate", 2)
             crate = build.material("wood", "single", metres=0.8)
             build.box((x, 0.35, z), (0.35, 0.35, 0.35), crate, build.uniform(0, 1.5), stretch=True)
             build.box((x + 0.05, 0.92, z), (0.22, 0.22, 0.22), crate, build.uniform(0, 1.5), stretch=True)
@@ -264,7 +268,7 @@ def courtyard(build: Builder) -> Stage:
     aim = build.uniform(-0.3, 0.3)
     return Stage(
         kind="courtyard",
-        place=f"a {ground.word} courtyard with {wall.word} walls",
+        surfaces=(("wall", wall), ("ground", ground)),
         eye=(build.uniform(-0.4, 0.4) * half_x, build.uniform(1.4, 2.0), -1.5),
         yaw=aim,
         pitch=build.uniform(-0.02, 0.12),

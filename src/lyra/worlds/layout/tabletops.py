@@ -23,7 +23,7 @@ def tabletop(build: Builder) -> Stage:
             )
     if build.chance(0.35):
         cloth = build.material("fabric", metres=0.35, lightness=(0.1, 0.6))
-        build.new_object("a cloth")
+        build.new_object("cloth")
         build.box(
             (build.uniform(-0.1, 0.1), top + 0.003, build.uniform(-0.1, 0.05)),
             (0.42 * half_x, 0.003, 0.7 * half_z),
@@ -65,7 +65,7 @@ def tabletop(build: Builder) -> Stage:
     lamp_side = build.random.choice((-1.0, 1.0))
     return Stage(
         kind="tabletop",
-        place=f"a {wood.word} table top",
+        surfaces=(("top", wood),),
         eye=eye,
         yaw=yaw,
         pitch=pitch,
@@ -97,9 +97,10 @@ def _thing(build: Builder, x: float, z: float, top: float) -> None:
     what = build.random.random()
     yaw = build.uniform(0, 3.1)
     if what < 0.2:
-        build.new_object("books")
         height = top
-        for _ in range(build.random.randrange(1, 5)):
+        count = build.random.randrange(1, 5)
+        build.new_object("book", count)
+        for _ in range(count):
             thick = build.uniform(0.01, 0.025)
             cover = build.picture() if build.chance(0.6) else build.material("fabric", "paper", "wood", metres=0.3)
             build.box(
@@ -111,7 +112,7 @@ def _thing(build: Builder, x: float, z: float, top: float) -> None:
             )
             height += 2 * thick
     elif what < 0.36:
-        build.new_object("a mug")
+        build.new_object("mug")
         clay = build.material("plaster", "marble", "tile", metres=0.3, lightness=(0.08, 0.6), gloss=0.3)
         tall = build.uniform(0.04, 0.055)
         build.cylinder((x, top + tall, z), 0.04, tall, clay, taper=-0.1)
@@ -138,7 +139,7 @@ def _thing(build: Builder, x: float, z: float, top: float) -> None:
                 turn,
             )
     elif what < 0.64:
-        build.new_object("a bottle")
+        build.new_object("bottle")
         glass = build.material("plaster", "marble", "water", metres=0.6, lightness=(0.03, 0.2), gloss=0.7)
         hue = build.random.choice(((0.2, 0.5, 0.25), (0.5, 0.3, 0.1), (0.5, 0.6, 0.7), (0.3, 0.35, 0.5)))
         glass = glass.tinted((hue[0] * glass.tint[0], hue[1] * glass.tint[1], hue[2] * glass.tint[2]))
@@ -146,12 +147,13 @@ def _thing(build: Builder, x: float, z: float, top: float) -> None:
         build.cylinder((x, top + 0.18, z), 0.036, 0.02, glass, taper=0.6, ball=0.0)
         build.cylinder((x, top + 0.225, z), 0.0145, 0.03, glass, ball=0.0)
     elif what < 0.76:
-        build.new_object("a vase")
+        build.new_object()
         furniture.vase(build, x, z, top)
     elif what < 0.88:
-        build.new_object("boxes")
         height = top
-        for level in range(build.random.randrange(1, 3)):
+        count = build.random.randrange(1, 3)
+        build.new_object("box", count)
+        for level in range(count):
             size = build.uniform(0.035, 0.06) * (1 - 0.25 * level)
             if build.chance(0.5):
                 skin = build.picture()
@@ -160,14 +162,14 @@ def _thing(build: Builder, x: float, z: float, top: float) -> None:
             build.box((x, height + size, z), (size, size, size), skin, yaw + level, stretch=True)
             height += 2 * size
     elif what < 0.95:
-        build.new_object("a picture frame")
+        build.new_object("frame")
         frame: Material = build.material("wood", "metal", metres=0.4)
         turn = build.uniform(math.pi - 0.7, math.pi + 0.7)
         s, c = math.sin(turn), math.cos(turn)
         build.box((x, top + 0.1, z), (0.085, 0.1, 0.008), frame, turn, ball=0.6)
         build.upright((x + 0.0095 * s, top + 0.1, z + 0.0095 * c), 0.07, 0.085, turn, build.picture(), stretch=True)
     else:
-        build.new_object("a bowl")
+        build.new_object("bowl")
         clay = build.material("wall", "marble", "wood", "metal", metres=0.3, gloss=0.2)
         build.cylinder((x, top + 0.03, z), 0.06, 0.03, clay, taper=-0.7)
         fruit = build.material("other", "foliage", "fabric", metres=0.15, lightness=(0.15, 0.4))

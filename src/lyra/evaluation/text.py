@@ -1,0 +1,212 @@
+"""Do first pictures show what their texts say? A probe that knows rendered worlds is asked."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from lyra.evaluation.probe import UNKNOWN, ProbeRecipe, ask, load_or_train_probe, render_worlds, visible_facts
+from lyra.hub import load_model
+from lyra.io.images import NANO_GRID
+from lyra.metrics import psnr
+from lyra.models.perceptual import SqueezePerceptual
+from lyra.pipeline import GenerateOptions, Pipeline, resolve_device
+from lyra.stages import illustrate
+from lyra.stages.illustrate import GUIDANCE
+from lyra.worlds import load_textures
+from lyra.worlds.captions import CLEAN, Caption, write_caption
+from lyra.worlds.description import Description
+
+DrawPicture = Callable[[str, int], Tensor]
+"""From a caption and a seed to a picture [3, H, W] 0…1."""
+
+
+@dataclass(frozen=True)
+class TextProtocol:
+    """Which captions are drawn and how they are judged.
+
+    Attributes:
+        split: ``test`` or ``val``; captions of their worlds, which training never saw.
+        count: captions, of the worlds with seeds 0 … ``count`` - 1.
+        seed: of the noise.
+        guidance, steps: of the first pictures; ``None`` for the usual ones.
+        diverse: of the captions, so many are drawn with ``seeds`` seeds each to see how much pictures differ.
+        scenes: of the captions, so many become whole scenes, whose renders are compared with the first picture.
+        textures: texture pack, ``None`` for the usual places.
+        device: ``auto``, ``cpu``, ``cuda``.
+    """
+
+    split: Literal["val", "test"] = "test"
+    count: int = 200
+    seed: int = 0
+    guidance: float | None = None
+    steps: int | None = None
+    diverse: int = 10
+    seeds: int = 4
+    scenes: int = 4
+    textures: Path | None = None
+    device: str = "auto"
+
+
+@torch.no_grad()
+def evaluate_text(
+    protocol: TextProtocol | None = None,
+    pipeline: Pipeline | None = None,
+    recipe: ProbeRecipe | None = None,
+    draw: DrawPicture | None = None,
+    progress: Callable[[str], None] = print,
+) -> dict[str, Any]:
+    """Judge first pictures by what a probe sees in them.
+
+    Args:
+        protocol: what to draw.
+        pipeline: the networks, ``None`` for the embedded ones.
+        recipe: of the probe.
+        draw: draws the pictures instead of the pipeline's teacher; whole scenes are then left out.
+        progress: receives lines.
+
+    Returns:
+        ``agreement``: per cent of the stated facts that the probe finds in the picture, by question; ``shuffled``: the
+        same with every picture compared with the facts of the next caption; ``probe``: the probe's own accuracy on
+        renders of the same worlds, over the same facts; ``diversity``: mean lpips_squeeze between pictures of one
+        caption, and between pictures of different captions; ``consistency``: PSNR of scenes at their first camera
+        against the first picture.
+
+    Raises:
+        InputError: the teacher was not trained with texts and empty caches.
+    """
+    protocol = protocol or TextProtocol()
+    device = resolve_device(protocol.device)
+    if draw is None:
+        pipeline = pipeline or Pipeline.load(device)
+        draw = _teacher_draws(pipeline, protocol)
+        draw("a room", protocol.seed)  # weights that cannot do it say so before the probe is trained
+    textures = {split: load_textures(protocol.textures, split) for split in ("train", protocol.split)}
+    is_procedural = textures["train"].is_procedural
+    recipe = recipe or ProbeRecipe()
+    recipe = replace(recipe, textures="procedural" if is_procedural else "pack")
+    probe = load_or_train_probe(recipe, textures["train"], textures["train"].to(device), progress)
+    unseen, store = textures[protocol.split], textures[protocol.split].to(device)
+    renders, worlds = render_worlds(unseen, store, protocol.split, 0, protocol.count)
+    captions = unseen_captions(worlds, protocol.seed)
+    stated = [caption.stated for caption in captions]
+    pictures = []
+    for number, caption in enumerate(captions):
+        pictures.append(draw(caption.text, protocol.seed + number).to(device))
+        if (number + 1) % 20 == 0:
+            progress(f"pictures: {number + 1}/{protocol.count}")
+    seen = ask(probe, torch.stack(pictures))
+    report = {
+        "protocol": {k: str(v) if isinstance(v, Path) else v for k, v in vars(protocol).items()},
+        "textures": recipe.textures,
+        "probe_recipe": recipe.key,
+        "agreement": agreement(seen, stated),
+        "shuffled": agreement(seen, [*stated[1:], stated[0]]),
+        "probe": agreement(ask(probe, renders.float() / 255), stated),
+        "diversity": _diversity(draw, captions[: protocol.diverse], protocol, device) if protocol.diverse else {},
+    }
+    if pipeline is not None and protocol.scenes:
+        options = GenerateOptions(seed=protocol.seed, guidance=protocol.guidance, device=str(device))
+        report["consistency"] = _consistency(pipeline, captions[: protocol.scenes], options, progress)
+    return report
+
+
+def _teacher_draws(pipeline: Pipeline, protocol: TextProtocol) -> DrawPicture:
+    guidance = GUIDANCE if protocol.guidance is None else protocol.guidance
+
+    def draw(caption: str, seed: int) -> Tensor:
+        wording = pipeline.read_prompt(caption, guidance=guidance)
+        (candidate,) = illustrate(
+            wording.text, pipeline.teacher, pipeline.tokenizer, NANO_GRID, (seed,), protocol.steps, None, guidance
+        )
+        return candidate.rgb
+
+    return draw
+
+
+def unseen_captions(worlds: Sequence[Description], seed: int) -> list[Caption]:
+    """One caption in correct English per world."""
+    import random
+
+    generator = random.Random(seed)
+    return [write_caption(world, generator, CLEAN) for world in worlds]
+
+
+def agreement(seen: dict[str, Tensor], stated: Sequence[Description]) -> dict[str, float]:
+    """Per cent of the stated facts that were seen.
+
+    ``kind``, ``material`` and ``light`` count the descriptions that state them. ``things``: stated things that are
+    there at all; ``counts``: in the stated number. ``attributes``: all of these facts but the kind, each once.
+    """
+    truth = visible_facts(stated)
+    hits: dict[str, Tensor] = {}
+    for name in ("kind", "material", "light"):
+        known = truth[name] != UNKNOWN
+        hits[name] = (seen[name] == truth[name])[known].float()
+    named = truth["things"] > 0
+    hits["things"] = (seen["things"] > 0)[named].float()
+    hits["counts"] = (seen["things"] == truth["things"])[named].float()
+    hits["attributes"] = torch.cat([hits["material"], hits["light"], hits["counts"]])
+    return {name: round(100 * float(values.mean()), 1) for name, values in hits.items() if len(values)}
+
+
+def _diversity(
+    draw: DrawPicture, captions: Sequence[Caption], protocol: TextProtocol, device: torch.device
+) -> dict[str, float]:
+    """Mean perceptual distance between pictures of one caption, and of different captions with one seed."""
+    perceptual = load_model("perceptual/squeeze", device=device, kind=SqueezePerceptual)
+    rows = []
+    for caption in captions:
+        drawn = [draw(caption.text, protocol.seed + 10_000 + number) for number in range(protocol.seeds)]
+        rows.append(torch.stack(drawn).to(device))
+    pictures = F.interpolate(torch.cat(rows), scale_factor=0.5, mode="bilinear", antialias=True).unflatten(
+        0, (len(rows), protocol.seeds)
+    )
+
+    def distance(first: Tensor, second: Tensor) -> float:
+        return round(float(perceptual(first, second).mean()), 4)
+
+    same = [distance(pictures[:, a], pictures[:, b]) for a in range(protocol.seeds) for b in range(a)]
+    other = distance(pictures[:, 0], pictures[:, 0].roll(1, 0))
+    return {"same_caption": round(sum(same) / len(same), 4) if same else 0.0, "other_caption": other}
+
+
+def _consistency(
+    pipeline: Pipeline, captions: Sequence[Caption], options: GenerateOptions, progress: Callable[[str], None]
+) -> dict[str, float]:
+    """How well whole scenes show their first picture again, and their clips' frames."""
+    own, clips = [], []
+    for number, caption in enumerate(captions):
+        result = pipeline.run_prompt(caption.text, options)
+        own.append(float(psnr(result.rerender.rgb.clamp(0, 1), result.views.frames.rgb).mean()))
+        renders = torch.stack([rendering.rgb for rendering in result.renders]).clamp(0, 1)
+        clips.append(float(psnr(renders.flatten(0, 1), result.frames.flatten(0, 1)).mean()))
+        progress(f"scenes: {number + 1}/{len(captions)}")
+    return {
+        "first_picture_psnr": round(sum(own) / len(own), 2),
+        "renders_vs_teacher_psnr": round(sum(clips) / len(clips), 2),
+    }
+
+
+def text_table(report: dict[str, Any]) -> str:
+    """The report as a plain-text table, per cent."""
+    names = ("kind", "material", "light", "things", "counts", "attributes")
+    lines = [f"{'':22s}" + "".join(f"{name:>12s}" for name in names)]
+    for row, label in (
+        ("agreement", "pictures and captions"),
+        ("shuffled", "other captions"),
+        ("probe", "renders, the probe"),
+    ):
+        lines.append(f"{label:22s}" + "".join(f"{report[row].get(name, float('nan')):12.1f}" for name in names))
+    spread = report["diversity"]
+    if spread:
+        lines.append(
+            f"lpips_squeeze of two seeds {spread['same_caption']:.3f}, of two captions {spread['other_caption']:.3f}"
+        )
+    if "consistency" in report:
+        lines.append(f"scene at its first camera {report['consistency']['first_picture_psnr']:.2f} dB")
+    return "\n".join(lines)

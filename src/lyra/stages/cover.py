@@ -1,0 +1,129 @@
+"""Gaps between the decoder's Gaussians are covered with what the teacher imagined there."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+from lyra.geometry import transform_points, unproject
+from lyra.models.depth import DepthNet, aligned_depth
+from lyra.raster import render
+from lyra.structures import Cameras, Conditioning, Gaussians, InputError, Scene, Views
+
+FOOTPRINT = 0.45
+"""Standard deviation of a new Gaussian in pixels of the frame it was seen in."""
+OPACITY = 0.95
+BEHIND = 1.01
+"""New Gaussians lie at least this much farther than what the source picture shows in their direction."""
+PUSH, PUSHES = 1.06, 25
+"""A point that would stand before the source picture is moved away along its ray, so much and so often."""
+SAME_POSE = 1e-3
+
+
+@dataclass(frozen=True)
+class CoverConfig:
+    """Where gaps are looked for.
+
+    Attributes:
+        every: of each trajectory every so many frames; 0 leaves the gaps open.
+        transparency: share of the background that shows through a pixel from which on it counts as a gap.
+    """
+
+    every: int = 2
+    transparency: float = 0.2
+
+    def __post_init__(self) -> None:
+        if self.every < 0 or not 0 < self.transparency < 1:
+            raise InputError(f"gaps every {self.every} frames from {self.transparency:g} on; give 0 or more, and 0…1")
+
+
+@torch.no_grad()
+def cover(
+    scene: Scene,
+    views: Views,
+    conditionings: Sequence[Conditioning],
+    frames: Tensor,
+    depth_net: DepthNet,
+    config: CoverConfig | None = None,
+) -> Scene:
+    """Add Gaussians where a trajectory's camera would look through the scene.
+
+    The decoder stands its Gaussians on a few frames of each clip; what opens up between these, as behind the bars of
+    a window or along a circle that has returned by then, has none. Wherever the render of a frame lets the background
+    through, the pixels that the teacher imagined there are lifted by their depth and join the scene, before the next
+    frame is looked at. What a trajectory uncovers cannot stand before what the source picture shows: points that would
+    are moved back along their rays until they lie behind it, or left out.
+
+    Args:
+        scene: a static scene.
+        views: the source view first.
+        conditionings: the caches the clips were imagined from; their cameras are in the frame of the scene.
+        frames: [V, T, 3, H, W] the tokenizer's decode of the clips, 0…1.
+        depth_net: depth of imagined frames, aligned to the cache.
+        config: where to look.
+
+    Returns:
+        The scene with the new Gaussians behind the old ones.
+    """
+    config = config or CoverConfig()
+    gaussians = scene.gaussians[0]
+    for view, frame in _stops(conditionings, views.cameras, config.every):
+        told, picture = conditionings[view], frames[view, frame].clamp(0, 1)
+        camera = told.trajectory.cameras[frame]
+        gap = render(gaussians, camera).alpha[0] < 1 - config.transparency
+        if not bool(gap.any()):
+            continue
+        depth = aligned_depth(depth_net, picture[None], told.depth[frame : frame + 1], told.mask[frame : frame + 1])
+        gaussians = _joined(gaussians, _lifted(picture, depth[0], gap, camera, views))
+    return replace(scene, gaussians=(gaussians, *scene.gaussians[1:]))
+
+
+def _stops(conditionings: Sequence[Conditioning], source: Cameras, every: int) -> Iterator[tuple[int, int]]:
+    """(view, frame), early frames of all views first; never the source's pose, nor one pose of a clip twice."""
+    if every == 0:
+        return
+    seen: list[list[Tensor]] = [[source.c2w[0]] for _ in conditionings]
+    length = max((len(told.trajectory.cameras) for told in conditionings), default=0)
+    for frame in range(every, length, every):
+        for view, told in enumerate(conditionings):
+            if frame >= len(told.trajectory.cameras):
+                continue
+            pose = told.trajectory.cameras.c2w[frame]
+            if all(float((pose - other).abs().max()) > SAME_POSE for other in seen[view]):
+                seen[view].append(pose)
+                yield view, frame
+
+
+def _lifted(picture: Tensor, depth: Tensor, gap: Tensor, camera: Cameras, views: Views) -> Gaussians:
+    """The pixels ``gap`` [H, W] of a picture [3, H, W] as Gaussians at z ``depth`` [H, W] or farther."""
+    K, c2w = camera.K[0], camera.c2w[0]
+    rays = unproject(torch.ones_like(depth), K, c2w)[gap] - c2w[:3, 3]
+    z = depth[gap]
+    for _ in range(PUSHES):
+        fits = _hidden(c2w[:3, 3] + rays * z[:, None], views)
+        if bool(fits.all()):
+            break
+        z = torch.where(fits, z, z * PUSH)
+    means = c2w[:3, 3] + rays * z[:, None]
+    fits = _hidden(means, views)
+    scales = (z * FOOTPRINT / torch.sqrt(K[0, 0] * K[1, 1]))[:, None].expand(-1, 3)
+    upright = torch.eye(1, 4, device=z.device).expand(len(z), 4)
+    colors = picture[:, gap].T
+    return Gaussians(means[fits], upright[fits], scales[fits], torch.full_like(z[fits], OPACITY), colors[fits])
+
+
+def _hidden(points: Tensor, views: Views) -> Tensor:
+    """[N] whether points [N, 3] lie outside the source picture or behind what it shows."""
+    x, y, z = transform_points(points, views.cameras.w2c[0]).unbind(dim=-1)
+    K, depth = views.cameras.K[0], views.depth[0]
+    height, width = depth.shape
+    column, row = x / z * K[0, 0] + K[0, 2], y / z * K[1, 1] + K[1, 2]
+    inside = (z > 0) & (column >= 0) & (column < width) & (row >= 0) & (row < height)
+    surface = depth[row.long().clamp(0, height - 1), column.long().clamp(0, width - 1)]
+    return ~inside | (z >= BEHIND * surface)
+
+
+def _joined(first: Gaussians, second: Gaussians) -> Gaussians:
+    names = ("means", "quats", "scales", "opacities", "colors")
+    return Gaussians(*(torch.cat([getattr(first, name), getattr(second, name)]) for name in names))
