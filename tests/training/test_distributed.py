@@ -31,7 +31,7 @@ def together(tmp_path_factory: pytest.TempPathFactory, few_textures: dict) -> Pa
         [*command, str(PROGRAM), str(folder)],
         capture_output=True,
         text=True,
-        timeout=300,
+        timeout=900,
         env={**os.environ, "OMP_NUM_THREADS": "1"},
     )
     assert outcome.returncode == 0, outcome.stderr[-4000:]

@@ -143,7 +143,8 @@ def test_on_a_device_the_optimiser_stands_still_until_the_host_looks(tmp_path):
     moved = weight.detach().clone()
     assert not torch.equal(moved, torch.ones(3))
     step(2, math.inf)
-    step(3, 0.5)  # a good one after the bad one is not taken either
+    step(3, math.nan)
+    step(4, 0.5)  # a good one after the bad ones is not taken either
     assert torch.equal(weight.detach(), moved) and float(optimizer.state[weight]["step"]) == 1
     with pytest.raises(NonFiniteLossError, match=r"loss inf .* at step 2 "):
         step(STEPS_BETWEEN_LOOKS, 0.5)
@@ -214,7 +215,8 @@ def test_two_micro_batches_are_one_batch_of_twice_the_size(tmp_path):
             losses.append(plain.loss(step, 0.0)[0])
         optimizer.zero_grad()
         torch.stack(losses).mean().backward()
-        nn.utils.clip_grad_norm_(plain.network.parameters(), 1.0)
+        norm = nn.utils.clip_grad_norm_(plain.network.parameters(), 1.0)
+        assert lines[step]["gradient"] == pytest.approx(float(norm), abs=1e-4)
         optimizer.param_groups[0]["lr"] = 0.05 * cosine_rate(step, step / 5)
         optimizer.step()
     assert torch.allclose(plain.network.weight, load_checkpoint(tmp_path)["network"]["weight"], atol=1e-6)

@@ -76,7 +76,7 @@ LESSONS = {
     "tokenizer": (3e-3, 60, lambda loss, numbers: squared_error(numbers), 0.95),  # its linear code starts near its best
     "depth": (2e-3, 20, lambda loss, numbers: float(loss), 0.5),
     "teacher": (1e-2, 80, lambda loss, numbers: float(loss), 0.7),
-    "decoder": (3e-3, 80, lambda loss, numbers: squared_error(numbers), 0.75),
+    "decoder": (3e-3, 40, lambda loss, numbers: squared_error(numbers), 0.5),
     "text": (1e-2, 60, lambda loss, numbers: float(loss), 0.6),
 }
 """Rate, steps, what is measured, and to which part of its first value it must fall."""
@@ -85,7 +85,8 @@ LESSONS = {
 @pytest.mark.parametrize("name", LESSONS)
 def test_a_task_learns_two_examples_by_heart(name, tiny, monkeypatch):
     rate, steps, measure, factor = LESSONS[name]
-    task = make_task(tiny(name, steps=1), CPU)
+    # where the untrained decoder is nearly right, there is little to learn: these two scenes it gets wrong
+    task = make_task(tiny(name, steps=1, seed=3 if name == "decoder" else 0), CPU)
     if name == "text":
         task.stream.descriptions = task.stream.descriptions[:2]
         monkeypatch.setattr(caption_stream, "MIXED", 0.0)
