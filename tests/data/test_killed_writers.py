@@ -2,6 +2,7 @@
 
 import os
 import signal
+import tarfile
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
@@ -97,6 +98,11 @@ def assert_whole(folder: Path, records: dict[str, SceneRecord]) -> None:
     assert not list(folder.glob(f"*{GROWING}"))
     written = Counter(entry.key for path in folder.glob(f"*{SHARD}.json") for entry in ShardIndex.read(path).entries)
     assert written == Counter(list(records))
+    names: list[str] = []
+    for path in folder.glob(f"*{SHARD}"):
+        with tarfile.open(path) as archive:
+            names += archive.getnames()  # a torn record behind the last one would show
+    assert sorted(names) == sorted(f"{key}.{member}" for key in records for member in ("json", "png", "safetensors"))
     store = SceneStore(folder)
     assert store.damaged_shards() == () and store.manifest.records == len(records)
     for key, record in records.items():

@@ -1,11 +1,13 @@
 """What a store promises: whole records, shards that other tools read, and clear words about whatever is wrong."""
 
 import errno
+import fcntl
 import hashlib
 import json
 import os
 import resource
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -22,6 +24,9 @@ from lyra.data import (
     readable_records,
     summarise,
 )
+from lyra.data import writer as writer_module
+from lyra.data.record_codec import pack_record
+from lyra.data.shard import scan, tar_bytes
 from lyra.structures import InputError, SceneRecord
 
 Maker = Callable[..., SceneRecord]
@@ -198,6 +203,91 @@ def test_growing_shards_are_read_while_their_writers_write(tmp_path: Path, manif
     assert len(files(tmp_path, ".tar")) == 2 and not files(tmp_path, ".growing")
     assert store.read("a").key == "a"  # opened before the shard was finished and renamed
     assert summarise(tmp_path).records == 3
+
+
+def test_an_empty_shard_that_somebody_tidies_away_is_left_to_them(
+    tmp_path: Path, manifest: Manifest, record: Maker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Between making a file and locking it, another command may take it for an abandoned one."""
+    begin_store(tmp_path, manifest)
+    open_file, held = os.open, []
+
+    def open_and_be_overtaken(path: Path, flags: int, *mode: int) -> int:
+        descriptor = open_file(path, flags, *mode)
+        if flags & os.O_CREAT and not held:
+            held.append(open_file(path, os.O_RDWR))
+            fcntl.flock(held[0], fcntl.LOCK_EX)
+        return descriptor
+
+    monkeypatch.setattr(os, "open", open_and_be_overtaken)
+    with RecordWriter(tmp_path) as writer:
+        writer.append(record("a"))
+        os.close(held[0])  # the other one has seen that the file is empty, and
+        summarise(tmp_path)  # removes it
+        writer.append(record("b"))
+    assert SceneStore(tmp_path).keys() == ("a", "b") and len(files(tmp_path, ".tar")) == 1
+    assert not files(tmp_path, ".growing")
+
+
+def test_a_writer_that_ends_while_somebody_tidies_up(
+    tmp_path: Path, manifest: Manifest, record: Maker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begin_store(tmp_path, manifest)
+    writer = RecordWriter(tmp_path)
+    writer.append(record("a"))
+    lock = writer_module._lock
+
+    def end_first(descriptor: int) -> str:
+        monkeypatch.setattr(writer_module, "_lock", lock)
+        writer.close()
+        return lock(descriptor)
+
+    monkeypatch.setattr(writer_module, "_lock", end_first)
+    assert summarise(tmp_path).records == 1
+    assert SceneStore(tmp_path).damaged_shards() == ()
+
+
+@pytest.mark.parametrize("fault", [errno.ENOLCK, errno.EIO])
+def test_a_disk_without_locks_is_written_and_read_but_not_tidied(
+    tmp_path: Path, manifest: Manifest, record: Maker, monkeypatch: pytest.MonkeyPatch, fault: int
+) -> None:
+    begin_store(tmp_path, manifest)
+
+    def no_lock(*_: object) -> None:
+        raise OSError(fault, os.strerror(fault))
+
+    monkeypatch.setattr(fcntl, "flock", no_lock)
+    writer = RecordWriter(tmp_path)
+    if fault == errno.EIO:  # a disk that fails is another thing
+        with pytest.raises(InputError, match="record a cannot be written"):
+            writer.append(record("a"))
+        return
+    writer.append(record("a"))
+    assert summarise(tmp_path).records == 0 and SceneStore(tmp_path).keys() == ("a",)
+    writer.close()
+    assert summarise(tmp_path).records == 1
+
+
+def test_a_shard_that_is_cut_anywhere_ends_with_its_last_whole_record(tmp_path: Path, record: Maker) -> None:
+    whole = [tar_bytes(key, pack_record(replace(record(key), frames=None))) for key in ("a", "b")]
+    shard = tmp_path / "shard"
+    content, last = b"".join(whole), json_end(whole[1])
+    for cut in {
+        *range(len(whole[0]), len(content), 700),
+        *range(len(whole[0]) + last - 1, len(whole[0]) + last - 900, -60),
+    }:
+        shard.write_bytes(content[:cut])
+        assert [entry.key for entry in scan(shard)] == ["a"], cut
+    for end in (b"", bytes(1024), b"x" * 600):
+        shard.write_bytes(content + end)
+        assert [(entry.key, entry.offset, entry.size) for entry in scan(shard)] == [
+            ("a", 0, len(whole[0])), ("b", len(whole[0]), len(whole[1])),
+        ]  # fmt: skip
+
+
+def json_end(content: bytes) -> int:
+    """Where the description ends; what follows is filled up with zeros."""
+    return len(content.rstrip(b"\0"))
 
 
 def test_after_a_power_failure_the_last_record_may_be_hollow(tmp_path: Path, manifest: Manifest, record: Maker) -> None:

@@ -6,7 +6,6 @@ complete record is simply not read.
 
 import hashlib
 import io
-import os
 import tarfile
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -41,11 +40,11 @@ def tar_bytes(key: str, members: Mapping[str, bytes]) -> bytes:
 def scan(path: Path) -> tuple[Entry, ...]:
     """The complete records of a shard that has no index; a growing one may be scanned at any time.
 
-    The last record's checksums are verified: after a power failure its end may have reached the disk before its middle.
+    The last record's checksums are verified: its writer may have been killed in the middle, and after a power failure
+    its end may have reached the disk before its middle.
     """
     entries: list[Entry] = []
     with path.open("rb") as file:
-        length = os.fstat(file.fileno()).st_size
         start = position = 0
         current = ""
         while header := _header(file.read(_BLOCK)):
@@ -53,8 +52,6 @@ def scan(path: Path) -> tuple[Entry, ...]:
             if key != current:
                 current, start = key, position
             position += _BLOCK + header.size + -header.size % _BLOCK
-            if position > length:
-                break
             file.seek(position)
             if extension == LAST_MEMBER:
                 entries.append(Entry(key, start, position - start))

@@ -15,7 +15,7 @@ from collections.abc import Collection
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Literal, Self
 
 from lyra.data.index import GROWING, INDEX, SHARD, ShardIndex
 from lyra.data.record_codec import pack_record
@@ -102,9 +102,8 @@ class RecordWriter:
             path = self.folder / f"{self.name}-{self._count:04d}{GROWING}"
             self._count += 1
             descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o644)
-            _try_lock(descriptor)
-            if os.fstat(descriptor).st_nlink == 0:  # tidied away between the two lines above
-                os.close(descriptor)
+            if _lock(descriptor) == "held" or os.fstat(descriptor).st_nlink == 0:
+                os.close(descriptor)  # somebody took the empty file for an abandoned one and tidies it away
                 continue
             self._descriptor, self._path, self._size = descriptor, path, 0
             _sync(self.folder)
@@ -159,7 +158,8 @@ def _seal_if_abandoned(path: Path) -> None:
     except FileNotFoundError:  # somebody else tidied up
         return
     try:
-        if _try_lock(descriptor):
+        # where the lock is free its writer has ended; if it did so in the last moment, it sealed the shard itself
+        if _lock(descriptor) == "taken" and path.exists():
             _seal(path)
     finally:
         os.close(descriptor)
@@ -170,27 +170,28 @@ def _seal(path: Path) -> None:
 
     Every step may be the last one: the next call begins anew and comes to the same end.
     """
-    entries = scan(path)
-    if not entries:
-        path.unlink(missing_ok=True)
-        return
-    descriptor = os.open(path, os.O_RDWR)
     try:
-        size = entries[-1].offset + entries[-1].size
-        os.ftruncate(descriptor, size)
-        os.lseek(descriptor, size, os.SEEK_SET)
-        _write(descriptor, END_OF_ARCHIVE)
-        os.fsync(descriptor)
+        entries = scan(path)
+        if not entries:
+            path.unlink(missing_ok=True)
+            return
+        descriptor = os.open(path, os.O_RDWR)
+        try:
+            size = entries[-1].offset + entries[-1].size
+            os.ftruncate(descriptor, size)
+            os.lseek(descriptor, size, os.SEEK_SET)
+            _write(descriptor, END_OF_ARCHIVE)
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+        finished = path.with_name(path.name.removesuffix(GROWING) + SHARD)
+        _write_index(path, entries, finished)
+        os.replace(path, finished)
+        _sync(finished.parent)
     except OSError as error:
         raise InputError(
             f"shard {path} cannot be finished ({reason(error)}); make room, its records are safe"
         ) from error
-    finally:
-        os.close(descriptor)
-    finished = path.with_name(path.name.removesuffix(GROWING) + SHARD)
-    _write_index(path, entries, finished)
-    os.replace(path, finished)
-    _sync(finished.parent)
 
 
 def _write_index(path: Path, entries: tuple[Entry, ...], finished: Path | None = None) -> None:
@@ -214,15 +215,17 @@ def _sync(folder: Path) -> None:
         os.close(descriptor)
 
 
-def _try_lock(descriptor: int) -> bool:
-    """Whether the lock was taken; where the file system has no locks it never is, and nothing is tidied up."""
+def _lock(descriptor: int) -> Literal["taken", "held", "unknown"]:
+    """Try to lock a shard; where the file system has no locks nothing is known, and nothing is tidied up."""
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return "held"
     except OSError as error:
-        if error.errno not in (errno.EWOULDBLOCK, errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL):
+        if error.errno not in (errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL):
             raise
-        return False
-    return True
+        return "unknown"
+    return "taken"
 
 
 def _host() -> str:

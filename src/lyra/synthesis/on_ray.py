@@ -7,8 +7,6 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from lyra.data import RecordWriter, StoreWatch, seal_when_left
 from lyra.pipeline import Pipeline
 from lyra.structures import InputError
@@ -44,6 +42,7 @@ def run_on_ray(
     logging.getLogger("ray.data").setLevel(logging.ERROR)  # it tells its plans and its progress
     ray.data.DataContext.get_current().enable_progress_bars = False
     store = folder.absolute()
+    on_gpus = options.device != "cpu" and ray.cluster_resources().get("GPU", 0) > 0
 
     class Worker(_RayWorker):
         def __init__(self) -> None:
@@ -54,7 +53,7 @@ def run_on_ray(
         made = ray.data.from_items([_row(job) for job in jobs], override_num_blocks=len(jobs)).map(
             Worker,
             compute=ray.data.ActorPoolStrategy(size=min(workers, len(jobs))),
-            num_gpus=1 if options.device != "cpu" and torch.cuda.is_available() else 0,
+            num_gpus=1 if on_gpus else 0,
         )
         for row in made.iter_rows():
             writers.add(row["writer"])
