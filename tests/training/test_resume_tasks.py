@@ -46,6 +46,7 @@ def break_at(task, step: int) -> None:
         ("tokenizer", 2, {}),
         ("depth", 2, {"accumulate": 2}),
         ("teacher", 2, {"checkpoint_activations": True}),
+        ("text", 2, {}),
         ("decoder", 4, {"recipe": "progressive", "height": 64, "width": 128, "checkpoint_activations": True}),
     ],
 )

@@ -15,7 +15,7 @@ from lyra.training.caption_reader import caption_tokens, drop_rows, seeded_rando
 from lyra.training.caption_stream import CaptionStream, world_descriptions
 from lyra.training.tasks.text import contrastive_loss
 from lyra.training.text_questions import TextQuestions, answer_loss, mark, true_answers
-from lyra.training.train import make_task
+from lyra.training.train import make_task, train
 from lyra.worlds.captions import CLEAN
 from lyra.worlds.description import Description, Surface, Thing
 
@@ -151,3 +151,13 @@ def test_contrast_is_small_for_pairs_and_large_for_strangers():
     rows = torch.randn(16, 32)
     assert contrastive_loss(rows, rows + 0.01) < 0.05
     assert contrastive_loss(rows, rows.roll(1, 0)) > 3
+
+
+def test_the_encoder_goes_on_from_a_run_of_its_own(tiny, tmp_path):
+    """A checkpoint also holds the questions; the encoder alone is taken out of it."""
+    options = tiny("text", steps=1, out=tmp_path / "first", score=False)
+    train(options, notify=lambda line: None)
+    packed = load_model("text/nano", weights_dir=tmp_path / "first", kind=TextEncoder)
+    task = make_task(tiny("text", steps=1, out=tmp_path / "second", init=str(tmp_path / "first")), CPU)
+    for name, value in packed.named_parameters():
+        assert torch.allclose(dict(task.model.named_parameters())[name], value, atol=0.02), name

@@ -52,6 +52,14 @@ def test_a_wall_hides_and_a_fence_does_not(build):
     assert seen(other) == {"crate": 1}
 
 
+def test_flat_things_are_as_large_as_they_look(build):
+    for noun, size, x in (("poster", 0.05, -1.0), ("mural", 0.6, 1.0)):
+        build.new_object(noun)
+        build.upright((x, 1.5, 5.0), size, size, np.pi, Material(0, 1.0))
+        build.end_object()
+    assert seen(build) == {"mural": 1}
+
+
 def test_the_most_prominent_comes_first(build):
     crate(build, -1.0, 8.0, 0.3)
     crate(build, 1.0, 8.0, 0.9, noun="barrel")

@@ -13,7 +13,7 @@ from tyro.conf import subcommand
 
 from lyra import __version__
 from lyra.cli.doctor import Doctor
-from lyra.cli.evaluate import EvaluatePhotos, EvaluateWorlds
+from lyra.cli.evaluate import EvaluatePhotos, EvaluateText, EvaluateWorlds
 from lyra.cli.export import Export
 from lyra.cli.faults import INTERRUPTED, leave_quietly, one_line
 from lyra.cli.generate import Generate
@@ -39,7 +39,10 @@ COMMANDS: dict[str, type | tuple[str, dict[str, type]]] = {
     "view": View,
     "doctor": Doctor,
     "models": ("The networks that ship inside.", {"list": ModelsList, "show": ModelsShow}),
-    "evaluate": ("Measure quality, time and memory.", {"worlds": EvaluateWorlds, "photos": EvaluatePhotos}),
+    "evaluate": (
+        "Measure quality, time and memory.",
+        {"worlds": EvaluateWorlds, "photos": EvaluatePhotos, "text": EvaluateText},
+    ),
     "synthesize": Synthesize,
     "reconstruct": Reconstruct,
     "train": Train,

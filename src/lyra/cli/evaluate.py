@@ -110,6 +110,65 @@ class EvaluatePhotos:
         return "nothing was written"
 
 
+@dataclass(frozen=True)
+class EvaluateText:
+    """Draw first pictures for unseen captions and let a probe, which knows rendered scenes only, say what they show.
+
+    lyra evaluate text --count 200 --json text.json
+    lyra evaluate text --guidance 2 --steps 8
+    """
+
+    split: Literal["val", "test"] = "test"
+    """Whose scenes are described; neither set occurs in training."""
+    count: int = 200
+    """How many captions."""
+    seed: int = 0
+    """Seed of the captions and of the pictures."""
+    guidance: Annotated[float | None, arg(metavar="G", help_behavior_hint="")] = None
+    """How far the pictures follow the captions; by default as in lyra generate."""
+    steps: Annotated[int | None, arg(metavar="N", help_behavior_hint="")] = None
+    """Denoising steps of a first picture; by default the network's own number."""
+    textures: Annotated[Path | None, arg(metavar="FOLDER", help_behavior_hint="")] = None
+    """Texture pack; by default looked for in the usual places, else procedural textures."""
+    device: Annotated[str, arg(metavar="auto|cpu|cuda[:N]")] = "auto"
+    """Where to compute."""
+    json: Annotated[Path | None, arg(metavar="FILE", help_behavior_hint="")] = None
+    """Also write every number to this file."""
+
+    def run(self) -> int:
+        """Measure and report."""
+        require_device(self.device)
+        if self.json is not None:
+            require_output_file(self.json, (".json",))
+        from lyra.structures import InputError
+
+        if self.count < 2:
+            raise InputError(f"count {self.count} should be at least 2, or there is nothing to shuffle")
+        if self.steps is not None and not 1 <= self.steps <= 200:
+            raise InputError(f"steps {self.steps} is outside 1…200; leave it out for the network's own number")
+        from lyra.evaluation.text import TextProtocol, evaluate_text, text_table
+
+        scores = evaluate_text(
+            TextProtocol(
+                split=self.split,
+                count=self.count,
+                seed=self.seed,
+                guidance=self.guidance,
+                steps=self.steps,
+                textures=self.textures,
+                device=self.device,
+            ),
+            progress=_tell,
+        )
+        print(text_table(scores))
+        _keep(scores, self.json)
+        return 0
+
+    def interrupted(self) -> str:
+        """Numbers appear only at the end."""
+        return "nothing was written"
+
+
 def _tell(line: str) -> None:
     """A line of progress, at once even into a file."""
     print(line, flush=True)

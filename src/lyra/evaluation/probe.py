@@ -47,7 +47,6 @@ class ProbeRecipe:
         steps, batch, rate: of AdamW with a cosine schedule.
         seed: of the start, the batches and the changes to pictures.
         widths: channels after each halving of the picture.
-        textures: ``pack`` or ``procedural``, what the worlds are covered with.
         version: of this file's network and changes to pictures.
     """
 
@@ -57,13 +56,7 @@ class ProbeRecipe:
     rate: float = 2e-3
     seed: int = 0
     widths: tuple[int, ...] = (24, 48, 96, 160)
-    textures: str = "pack"
     version: int = 1
-
-    @property
-    def key(self) -> str:
-        """A short name of everything above."""
-        return hashlib.sha256(json.dumps(asdict(self)).encode()).hexdigest()[:16]
 
 
 class Probe(nn.Module):
@@ -139,6 +132,7 @@ def changed(rgb: Tensor) -> Tensor:
     return (rgb + 0.02 * torch.randn_like(rgb)).clamp(0, 1)
 
 
+@torch.enable_grad()
 def train_probe(
     pictures: Tensor, descriptions: Sequence[Description], recipe: ProbeRecipe, progress: Callable[[str], None]
 ) -> Probe:
@@ -175,26 +169,34 @@ def probe_loss(answers: dict[str, Tensor], truth: dict[str, Tensor]) -> Tensor:
     return total + losses[present].sum() / present.sum().clamp(min=1) + losses[~present].mean() * 4
 
 
-def probe_path(recipe: ProbeRecipe) -> Path:
+def probe_key(recipe: ProbeRecipe, textures: TextureSet) -> str:
+    """A short name of the recipe, the classes, and the worlds: three of them stand for all."""
+    digest = hashlib.sha256(json.dumps(asdict(recipe)).encode())
+    for classes in (KIND_CLASSES, MATERIAL_CLASSES, LIGHT_CLASSES, NOUN_CLASSES, COUNT_CLASSES, textures.originals):
+        digest.update(json.dumps(classes).encode())
+    for number in range(3):
+        world = sample_world(FIRST_SEED + number, "train", textures)
+        digest.update(world.primitives.tobytes() + world.light.tobytes() + repr(world.description).encode())
+    return digest.hexdigest()[:16]
+
+
+def probe_path(key: str) -> Path:
     """Where a trained probe is kept."""
     folder = os.environ.get(CACHE_VARIABLE) or os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(folder) / "lyra" / f"probe-{recipe.key}.safetensors"
+    return Path(folder) / "lyra" / f"probe-{key}.safetensors"
 
 
 def load_or_train_probe(
-    recipe: ProbeRecipe,
-    textures: TextureSet,
-    store: TextureStore,
-    progress: Callable[[str], None],
+    recipe: ProbeRecipe, textures: TextureSet, device: torch.device, progress: Callable[[str], None]
 ) -> Probe:
-    """The cached probe of this recipe, or a new one, which is then cached."""
-    path = probe_path(recipe)
+    """The cached probe of this recipe for worlds of the training textures, or a new one, which is then cached."""
+    path = probe_path(probe_key(recipe, textures))
     if path.is_file():
         probe = Probe(recipe.widths)
         probe.load_state_dict(load_file(path))
-        return probe.to(store.device).eval()
+        return probe.to(device).eval()
     progress(f"probe: rendering {recipe.pictures} worlds")
-    pictures, descriptions = render_worlds(textures, store, "train", FIRST_SEED, recipe.pictures)
+    pictures, descriptions = render_worlds(textures, textures.to(device), "train", FIRST_SEED, recipe.pictures)
     probe = train_probe(pictures, descriptions, recipe, progress)
     path.parent.mkdir(parents=True, exist_ok=True)
     with replacing(path, "probe") as part:

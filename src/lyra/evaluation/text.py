@@ -1,7 +1,8 @@
 """Do first pictures show what their texts say? A probe that knows rendered worlds is asked."""
 
+import random
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
@@ -9,14 +10,22 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from lyra.evaluation.probe import UNKNOWN, ProbeRecipe, ask, load_or_train_probe, render_worlds, visible_facts
+from lyra.evaluation.probe import (
+    UNKNOWN,
+    ProbeRecipe,
+    ask,
+    load_or_train_probe,
+    probe_key,
+    render_worlds,
+    visible_facts,
+)
 from lyra.hub import load_model
 from lyra.io.images import NANO_GRID
 from lyra.metrics import psnr
 from lyra.models.perceptual import SqueezePerceptual
 from lyra.pipeline import GenerateOptions, Pipeline, resolve_device
 from lyra.stages import illustrate
-from lyra.stages.illustrate import GUIDANCE
+from lyra.stages.illustrate import GUIDANCE, require_illustrator
 from lyra.worlds import load_textures
 from lyra.worlds.captions import CLEAN, Caption, write_caption
 from lyra.worlds.description import Description
@@ -83,13 +92,11 @@ def evaluate_text(
     device = resolve_device(protocol.device)
     if draw is None:
         pipeline = pipeline or Pipeline.load(device)
+        require_illustrator(pipeline.teacher)  # before the probe is trained
         draw = _teacher_draws(pipeline, protocol)
-        draw("a room", protocol.seed)  # weights that cannot do it say so before the probe is trained
     textures = {split: load_textures(protocol.textures, split) for split in ("train", protocol.split)}
-    is_procedural = textures["train"].is_procedural
     recipe = recipe or ProbeRecipe()
-    recipe = replace(recipe, textures="procedural" if is_procedural else "pack")
-    probe = load_or_train_probe(recipe, textures["train"], textures["train"].to(device), progress)
+    probe = load_or_train_probe(recipe, textures["train"], device, progress)
     unseen, store = textures[protocol.split], textures[protocol.split].to(device)
     renders, worlds = render_worlds(unseen, store, protocol.split, 0, protocol.count)
     captions = unseen_captions(worlds, protocol.seed)
@@ -102,8 +109,8 @@ def evaluate_text(
     seen = ask(probe, torch.stack(pictures))
     report = {
         "protocol": {k: str(v) if isinstance(v, Path) else v for k, v in vars(protocol).items()},
-        "textures": recipe.textures,
-        "probe_recipe": recipe.key,
+        "textures": "procedural" if unseen.is_procedural else "pack",
+        "probe_recipe": probe_key(recipe, textures["train"]),
         "agreement": agreement(seen, stated),
         "shuffled": agreement(seen, [*stated[1:], stated[0]]),
         "probe": agreement(ask(probe, renders.float() / 255), stated),
@@ -130,8 +137,6 @@ def _teacher_draws(pipeline: Pipeline, protocol: TextProtocol) -> DrawPicture:
 
 def unseen_captions(worlds: Sequence[Description], seed: int) -> list[Caption]:
     """One caption in correct English per world."""
-    import random
-
     generator = random.Random(seed)
     return [write_caption(world, generator, CLEAN) for world in worlds]
 

@@ -34,6 +34,18 @@ class Candidate:
     agreement: float | None
 
 
+def require_illustrator(teacher: Teacher) -> None:
+    """Refuse weights that cannot make a first picture.
+
+    Raises:
+        InputError: training showed no captions, or no empty caches.
+    """
+    if not teacher.config.text:
+        raise InputError("these teacher weights were trained without captions; give a photo, or train with captions")
+    if not teacher.config.illustrates:
+        raise InputError("these teacher weights were not trained to make a first picture; give a photo with the prompt")
+
+
 @torch.no_grad()
 def illustrate(
     text: Text,
@@ -62,10 +74,9 @@ def illustrate(
     Raises:
         InputError: the teacher never saw captions, or never empty caches.
     """
+    require_illustrator(teacher)
     require_text(teacher, text, negative)
     config = teacher.config
-    if not config.illustrates:
-        raise InputError("these teacher weights were not trained to make a first picture; give a photo with the prompt")
     sigmas = karras_sigmas(steps or config.illustrate_steps, config.sigma_min, config.sigma_max)
     cells = [side // tokenizer.spatial for side in size]
     like = next(teacher.parameters()).new_zeros(1, config.latent_channels, 1, *cells)

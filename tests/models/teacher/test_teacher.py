@@ -8,7 +8,15 @@ import pytest
 import torch
 
 from lyra.hub import config_from_dict, config_to_dict, load_model
-from lyra.models.teacher import Teacher, TeacherConfig, TeacherInputs, empty_cache, nano, pool_mask
+from lyra.models.teacher import (
+    Teacher,
+    TeacherConfig,
+    TeacherInputs,
+    empty_cache,
+    nano,
+    pool_mask,
+    text_denoiser,
+)
 from lyra.models.teacher.config import official  # the package's module of that name would shadow it
 from lyra.models.teacher.official import from_official, official_names, to_official
 from lyra.structures import InputError
@@ -157,10 +165,21 @@ def test_masked_tokens_do_not_count_and_a_row_without_any_is_the_null_text():
     x, sigma = torch.randn(2, 4, 3, 4, 6), torch.tensor([0.5, 9.0])
     text = torch.randn(2, 5, 8)
     mask = torch.tensor([[True, True, False, False, False], [False] * 5])
+    seen = []
+    forward = teacher.backbone.forward
+    teacher.backbone.forward = lambda *given, **named: seen.append(named["attention_mask"]) or forward(*given, **named)
     masked = teacher(x, sigma, replace(inputs, text=text, text_mask=mask))
+    assert seen[0].tolist() == [[True, True, False, False, False], [True] * 5], "attention to nothing is undefined"
     short = teacher(x[:1], sigma[:1], replace(inputs.items(slice(1)), text=text[:1, :2]))
     assert torch.allclose(masked[:1], short, atol=1e-5)
     assert torch.allclose(masked[1:], teacher(x, sigma, inputs)[1:], atol=1e-5)
+
+
+def test_guidance_without_a_text_forgets_the_one_in_the_inputs():
+    teacher, inputs = opened(TINY), tiny_inputs()
+    x, sigma = torch.randn(2, 4, 3, 4, 6), torch.tensor([0.5, 9.0])
+    told = replace(inputs, text=torch.randn(2, 5, 8))
+    assert torch.equal(text_denoiser(teacher, told, None, None, 1.0)(x, sigma), teacher(x, sigma, inputs))
 
 
 def test_an_unknown_first_frame_is_denoised_like_the_others():

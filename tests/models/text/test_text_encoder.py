@@ -104,7 +104,7 @@ def test_the_shipped_encoder_is_small_and_knows_the_words_of_the_worlds(shipped)
     from lyra.worlds.captions import known_words
 
     assert sum(parameter.numel() for parameter in shipped.parameters()) <= 1_500_000
-    assert tuple(shipped.known) == known_words()
+    assert set(known_words()) <= set(shipped.known), "captions have new words: lyra train text"
     assert shipped.config.tokens == 16 and shipped.config.output == 384
     assert shipped.unknown_words("a courtyard with a fountian and a unicorn") == (
         ("fountian", "fountain"),

@@ -11,7 +11,7 @@ from lyra.worlds.layout.builder import Builder, Material, Mention, Table
 from lyra.worlds.layout.clearance import first_hits
 from lyra.worlds.layout.stage import Stage
 from lyra.worlds.textures import Catalogue
-from lyra.worlds.world import CENTRE, CUTOUT, HALF, ROWS, TILE, TINT
+from lyra.worlds.world import CENTRE, CUTOUT, HALF, QUAD, ROWS, TILE, TINT
 
 SMALLEST_SHARE = 0.0015
 """Things that cover less of the picture are not worth a word."""
@@ -53,7 +53,7 @@ def visible_things(
     tags = np.unique(table.tags[table.tags > 0])
     if not len(tags):
         return ()
-    sizes = np.sort(table.rows[:, HALF], axis=1)
+    sizes = np.sort(half_sizes(table), axis=1)
     area = sizes[:, 1] * sizes[:, 2]
     chosen = np.array([np.flatnonzero(table.tags == tag)[area[table.tags == tag].argmax()] for tag in tags])
     seen, distance = _seen(table, chosen, c2w, fov)
@@ -82,10 +82,17 @@ def visible_things(
     return tuple(things)
 
 
+def half_sizes(table: Table) -> np.ndarray:
+    """[P, 3] half sizes along the local axes; flat shapes, which the table gives a depth of 1, have none."""
+    half = table.rows[:, HALF].copy()
+    half[np.isin(table.shapes, (QUAD, CUTOUT)), 2] = 0.0
+    return half
+
+
 def _seen(table: Table, chosen: np.ndarray, c2w: np.ndarray, fov: float) -> tuple[np.ndarray, np.ndarray]:
     """Share 0…1 of the probe points of each primitive that the camera sees, and the distance [N] along its axis."""
     rows = table.rows[chosen]
-    axes, half = rows[:, ROWS].reshape(-1, 3, 3), rows[:, HALF]
+    axes, half = rows[:, ROWS].reshape(-1, 3, 3), half_sizes(table)[chosen]
     points = rows[:, None, CENTRE] + np.einsum("nk,pk,nkj->npj", half, _PROBES, axes)
     camera = (points - c2w[:3, 3]) @ c2w[:3, :3]
     z = camera[..., 2]
