@@ -17,12 +17,12 @@ from torch import Tensor
 
 from lyra import __version__
 from lyra.geometry.tour import smooth_tour
-from lyra.hub import list_models, load_model
+from lyra.hub import config_to_dict, list_models, load_model
 from lyra.io.camera_path import read_camera_path
 from lyra.io.candidate_sheet import candidate_sheet
 from lyra.io.contact_sheet import contact_sheet
 from lyra.io.depth_file import read_depth
-from lyra.io.images import NANO_GRID, Photo, fit_photo, nano_grid, read_photo
+from lyra.io.images import Photo, fit_photo, read_photo
 from lyra.io.scene_folder import CAMERAS_FILE, SceneFolder, cameras_to_json, save_scene, write_run
 from lyra.models.decoder import GaussianDecoder
 from lyra.models.depth import DepthNet
@@ -30,6 +30,7 @@ from lyra.models.image_model import ImageModel
 from lyra.models.teacher import Teacher, require_text
 from lyra.models.text import TextEncoder, UnknownWord
 from lyra.models.tokenizer import Tokenizer
+from lyra.preset import Preset, nano
 from lyra.raster import render
 from lyra.stages import (
     Candidate,
@@ -82,7 +83,8 @@ class GenerateOptions:
         cameras: file with one camera path to imagine in place of the named trajectories.
         device: ``auto``, ``cpu``, ``cuda`` or ``cuda:N``.
         fit: ``crop`` or ``pad``, how the photo is brought to the model's shape.
-        recolor: rounds that move the scene's colours towards the photo; 0 keeps the decoder's own.
+        recolor: rounds that move the scene's colours towards the photo; 0 keeps the decoder's own, ``None`` takes the
+            number that belongs to the networks.
         prompt: what the scene shows: its first picture where there is no photo, and what the photo does not show.
         negative: what it should not show.
         guidance: how far to follow the prompt, `lyra.diffusion.guide`: in the first picture (``None`` for
@@ -101,7 +103,7 @@ class GenerateOptions:
     cameras: Path | None = None
     device: str = "auto"
     fit: Literal["crop", "pad"] = "crop"
-    recolor: int = RecolorConfig().rounds
+    recolor: int | None = None
     prompt: str | None = None
     negative: str | None = None
     guidance: float | None = None
@@ -122,7 +124,7 @@ class GenerateOptions:
             raise InputError(f"steps {self.steps} is outside 1…200; leave it out for the network's own number")
         if not 0 <= self.seed < 2**31:
             raise InputError(f"seed {self.seed} is outside 0…{2**31 - 1}; give a whole number in between")
-        RecolorConfig(self.recolor)
+        RecolorConfig(self.recolor or 0)
         if self.fit not in ("crop", "pad"):
             raise InputError(f"fit '{self.fit}' is unknown; choose crop or pad")
         if self.cameras is not None and self.trajectories is not None:
@@ -234,6 +236,10 @@ class Result:
     """What was said about the scene, where something was."""
     first: FirstPicture | None = None
     """Where its first picture comes from, where that was not a photo."""
+    preset: Preset = field(default_factory=nano)
+    """Sizes and choices that belong to the networks."""
+    models: dict[str, dict[str, str]] = field(default_factory=dict)
+    """Checksum and licence of every network that took part."""
 
 
 @dataclass
@@ -284,9 +290,17 @@ def resolve_device(name: str) -> torch.device:
 
 
 class Pipeline:
-    """The nano networks, loaded once; ``run`` may be called many times."""
+    """The networks, loaded once; ``run`` may be called many times. Other networks override what differs for them."""
 
-    def __init__(self, depth_net: DepthNet, tokenizer: Tokenizer, teacher: Teacher, decoder: GaussianDecoder) -> None:
+    def __init__(
+        self,
+        depth_net: DepthNet,
+        tokenizer: Tokenizer,
+        teacher: Teacher,
+        decoder: GaussianDecoder,
+        preset: Preset | None = None,
+    ) -> None:
+        self.preset = preset or nano()
         self.depth_net = depth_net.eval()
         self.tokenizer = tokenizer.eval()
         self.teacher = teacher.eval()
@@ -372,9 +386,16 @@ class Pipeline:
             guidance = 1.0 if options.guidance is None else options.guidance
             wording = self.read_prompt(options.prompt, options.negative, guidance)
             require_text(self.teacher, wording.text)
+        picture, views = self._look(photo, options, clock)
+        if not name and isinstance(photo, Path):
+            name = photo.name
+        return self._from_views(name, picture, views, options, clock, wording)
+
+    def _look(self, photo: Path | Photo, options: GenerateOptions, clock: _Clock) -> tuple[Photo, Views]:
+        """Read the photo, and estimate or read its depth and camera."""
         with clock.stage("read"):
             picture = read_photo(photo) if isinstance(photo, Path) else photo
-            height, width = nano_grid(picture.frames.width, picture.frames.height)
+            height, width = self.preset.grid(picture.frames.width, picture.frames.height)
             rgb, fitted = fit_photo(picture.frames.rgb[0], height, width, options.fit)
             frames = Frames(rgb[None].to(self.device))
             given = read_depth(options.depth, height, width) if options.depth is not None else None
@@ -382,10 +403,8 @@ class Pipeline:
             if fov is None and picture.focal_px_fraction is not None:
                 fov = math.degrees(2 * math.atan(0.5 / fitted.focal_px_fraction(picture.focal_px_fraction)))
         with clock.stage("perceive"):
-            views = perceive(frames, self.depth_net, PerceiveConfig(fov), given)
-        if not name and isinstance(photo, Path):
-            name = photo.name
-        return self._from_views(name, picture, views, options, clock, wording)
+            views = perceive(frames, self.depth_net, PerceiveConfig(fov, self.preset.depth_reduction), given)
+        return picture, views
 
     def run_prompt(
         self, prompt: str, options: GenerateOptions | None = None, progress: Progress | None = None
@@ -402,7 +421,7 @@ class Pipeline:
         guidance = GUIDANCE if options.guidance is None else options.guidance
         wording = self.read_prompt(prompt, options.negative, guidance)
         clock = _Clock(progress or (lambda report: None), self.device)
-        height, width = NANO_GRID
+        height, width = self.preset.height, self.preset.width
         with clock.stage("illustrate", f"{options.candidates} candidates" if options.candidates > 1 else ""):
             first = self._first_picture(wording, options, (height, width), clock)
         frames = Frames(first.candidates[first.chosen].rgb[None].to(self.device))
@@ -446,9 +465,21 @@ class Pipeline:
         clock: _Clock,
         wording: Wording | None,
     ) -> Imagined:
+        trajectories = self._plan(views, options)
+        conditionings, latents = self._imagine(views, trajectories, options, clock, wording)
+        return Imagined(name, picture, views, conditionings, latents, tuple(clock.done), options, wording)
+
+    def _imagine(
+        self,
+        views: Views,
+        trajectories: tuple[Trajectory, ...],
+        options: GenerateOptions,
+        clock: _Clock,
+        wording: Wording | None,
+    ) -> tuple[tuple[Conditioning, ...], Latents]:
+        """Warp the cache along the trajectories, and let the teacher imagine a clip for each."""
         with clock.stage("warp"):
-            trajectories = self._plan(views, options)
-            conditionings = tuple(warp(views, trajectory) for trajectory in trajectories)
+            conditionings = self._warp(views, trajectories)
         steps = options.steps or self.teacher.config.steps
         total = steps * len(conditionings)
 
@@ -458,11 +489,13 @@ class Pipeline:
         with clock.stage("imagine", f"{len(conditionings)} trajectories x {steps} steps"):
             said = (wording.text, wording.negative, wording.guidance) if wording else (None, None, 1.0)
             latents = imagine(conditionings, self.teacher, self.tokenizer, steps, options.seed, on_step, *said)
-        return Imagined(name, picture, views, conditionings, latents, tuple(clock.done), options, wording)
+        return conditionings, latents
 
-    def recall(
-        self, record: SceneRecord, recolor: int = RecolorConfig().rounds, progress: Progress | None = None
-    ) -> Imagined:
+    def _warp(self, views: Views, trajectories: Sequence[Trajectory]) -> tuple[Conditioning, ...]:
+        """The cache as it is seen along each trajectory."""
+        return tuple(warp(views, trajectory) for trajectory in trajectories)
+
+    def recall(self, record: SceneRecord, recolor: int | None = None, progress: Progress | None = None) -> Imagined:
         """Take up a stored record where `imagine` left it; the caches are warped anew, nothing is imagined.
 
         Args:
@@ -477,7 +510,7 @@ class Pipeline:
         self._require_fitting(record)
         with clock.stage("warp"):
             record = record.to(self.device)
-            conditionings = tuple(warp(record.views, path) for path in record.latents.trajectories)
+            conditionings = self._warp(record.views, record.latents.trajectories)
         photo = Photo(record.views.frames.to("cpu"), None, ())
         name = str(record.meta.get("source", record.key))
         known = {option: record.meta[option] for option in RECORDED_OPTIONS if option in record.meta}
@@ -513,15 +546,17 @@ class Pipeline:
         with clock.stage("frames"):
             frames = self.imagine_frames(latents)
         with clock.stage("decode"):
-            scene = decode(views, latents, conditionings, frames, self.decoder, self.tokenizer, self.depth_net)
-        with clock.stage("cover"):
-            scene = cover(scene, views, conditionings, frames, self.depth_net)
+            scene = self._decode(views, latents, conditionings, frames)
+        if self.preset.cover:
+            with clock.stage("cover"):
+                scene = cover(scene, views, conditionings, frames, self.depth_net)
+        asked = imagined.options.recolor
         with clock.stage("recolor"):
-            scene = recolor(scene, views, RecolorConfig(imagined.options.recolor))
+            scene = recolor(scene, views, RecolorConfig(self.preset.recolor if asked is None else asked))
         with clock.stage("render"):
-            gaussians = scene.gaussians[0]
-            rerender = render(gaussians, scene.source)
-            renders = tuple(render(gaussians, c.trajectory.cameras) for c in conditionings)
+            gaussians, how = scene.gaussians[0], self.preset.render
+            rerender = render(gaussians, scene.source, how)
+            renders = tuple(render(gaussians, c.trajectory.cameras, how) for c in conditionings)
         return Result(
             imagined.name,
             imagined.photo,
@@ -536,14 +571,24 @@ class Pipeline:
             imagined.options,
             imagined.wording,
             imagined.first,
+            self.preset,
+            self._models(imagined.wording),
         )
+
+    def _decode(self, views: Views, latents: Latents, conditionings: tuple[Conditioning, ...], frames: Tensor) -> Scene:
+        return decode(views, latents, conditionings, frames, self.decoder, self.tokenizer, self.depth_net)
+
+    def _models(self, wording: Wording | None) -> dict[str, dict[str, str]]:
+        """Checksum and licence of every network that takes part."""
+        return _model_records((*MODELS, TEXT_MODEL) if wording is not None else MODELS)
 
     def _plan(self, views: Views, options: GenerateOptions) -> tuple[Trajectory, ...]:
         if options.cameras is not None:
-            path = read_camera_path(options.cameras, views.cameras[0].to("cpu"), FRAMES)
+            path = read_camera_path(options.cameras, views.cameras[0].to("cpu"), self.preset.frames)
             return (path.to(self.device),)
         generator = torch.Generator().manual_seed(options.seed)
-        return plan(views, FRAMES, options.trajectories, options.strength, generator)
+        names = options.trajectories if options.trajectories is not None else self.preset.trajectories
+        return plan(views, self.preset.frames, names, options.strength, generator)
 
 
 def generate(photo: Path | str | None = None, options: GenerateOptions | None = None, **choices: Any) -> Result:
@@ -592,7 +637,8 @@ def write_result(
         with clock.stage("write"):
             scene = replace(result.scene.to("cpu"), provenance=_provenance(result))
             save_scene(folder, scene)
-            video = render(result.scene.gaussians[0], smooth_tour(result.scene.source, PREVIEW_FRAMES))
+            tour = smooth_tour(result.scene.source, PREVIEW_FRAMES)
+            video = render(result.scene.gaussians[0], tour, result.preset.render)
             write_video(folder.path / "preview.mp4", video.rgb.cpu().clamp(0, 1), PREVIEW_FPS)
             contact_sheet(
                 folder.path / "contact_sheet.png",
@@ -602,16 +648,17 @@ def write_result(
                 [f.cpu() for f in result.frames],
                 [r.rgb.cpu() for r in result.renders],
                 result.rerender.rgb[0].cpu(),
+                result.preset.kept,
             )
             if result.first is not None:
                 shown = [(candidate.rgb.cpu(), _candidate_label(candidate)) for candidate in result.first.candidates]
                 candidate_sheet(folder.path / "candidates.png", shown, result.first.chosen)
             cameras_file = folder.path / CAMERAS_FILE
             record = json.loads(cameras_file.read_text())
-            record["trajectories"] = {c.trajectory.name: _path_record(c.trajectory) for c in result.conditionings}
+            record["trajectories"] = {path.name: _path_record(path) for path in result.latents.trajectories}
             cameras_file.write_text(json.dumps(record))
             if extra is not None:
-                extra(folder.path, scene, [c.trajectory.to("cpu") for c in result.conditionings])
+                extra(folder.path, scene, [path.to("cpu") for path in result.latents.trajectories])
         write_run(folder.path, _run_record(result, clock.done))
 
 
@@ -626,8 +673,7 @@ def _candidate_label(candidate: Candidate) -> str:
 
 def _provenance(result: Result) -> dict[str, Any]:
     """What the scene was made of and by which networks."""
-    names = (*MODELS, TEXT_MODEL) if result.wording is not None else MODELS
-    record: dict[str, Any] = {"models": _model_records(names), "photo": result.name}
+    record: dict[str, Any] = {"models": result.models, "photo": result.name}
     if result.wording is not None:
         record["prompt"] = result.wording.text.prompt
     return record
@@ -668,9 +714,10 @@ def _run_record(result: Result, written: list[StageReport]) -> dict[str, Any]:
         "photo": result.name,
         "notices": list(result.photo.notices),
         "options": options,
+        "preset": config_to_dict(result.preset),
         "text": None if result.wording is None else _text_record(result.wording),
         "first_picture": None if result.first is None else _first_record(result.first),
-        "trajectories": [{"name": c.trajectory.name, "strength": c.trajectory.strength} for c in result.conditionings],
+        "trajectories": [{"name": path.name, "strength": path.strength} for path in result.latents.trajectories],
         "fov_degrees": round(float(result.views.cameras.fov_x[0]) * 57.29577951308232, 2),
         "gaussians": len(result.scene.gaussians[0]),
         "stages": [asdict(stage) for stage in [*result.stages, *written]],

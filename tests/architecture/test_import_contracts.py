@@ -15,6 +15,7 @@ ROOMS += ["training", "evaluation", "exports", "cli"]
 FAULTS = {
     "network imports the rasteriser": ("models/decoder/model.py", "import lyra.raster", "one way"),
     "geometry imports a file format": ("geometry/rays.py", "from lyra.io import ply", "one way"),
+    "the road knows the published one": ("pipeline.py", "import lyra.published", "one way"),
     "io imports the pipeline": ("io/ply.py", "def write():\n    import lyra.pipeline", "one way"),
     "a room nobody placed": ("helpers/__init__.py", "", "one way"),
     "stage calls stage": ("stages/warp.py", "from lyra.stages import imagine", "stages do not call stages"),

@@ -9,7 +9,8 @@ SHOW_HELP = """
 import contextlib, io, sys
 import lyra
 from lyra.cli import main
-for command in ("", "generate", "render", "view", "export", "models", "models list", "models show", "evaluate",
+for command in ("", "generate", "render", "view", "export", "models", "models list", "models show",
+                "models import-official", "models embed-text", "film", "evaluate",
                 "evaluate worlds", "evaluate photos", "train", "synthesize", "reconstruct", "worlds", "doctor"):
     words = [*command.split(), "--help"]
     with contextlib.redirect_stdout(io.StringIO()) as text:

@@ -103,7 +103,7 @@ def test_loading_leaves_the_random_state_alone(tmp_path: Path) -> None:
 
 def test_unknown_names_list_the_known(tmp_path: Path) -> None:
     for name in ("tokenizer/nano2", "nonsense"):
-        with pytest.raises(InputError, match=r"known: .*teacher/nano, .*tokenizer/nano"):
+        with pytest.raises(InputError, match=r"known: .*teacher/nano, text/nano, .*tokenizer/nano"):
             load_model(name, weights_dir=tmp_path)
     with pytest.raises(InputError, match="no such folder"):
         load_model(tmp_path / "absent")

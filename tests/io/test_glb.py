@@ -220,6 +220,7 @@ SPLATS = "meshes/0/primitives/0"
         ("accessors/0/sparse", {"count": 1}, "sparse"),
         ("accessors/0/bufferView", None, "sparse"),
         ("bufferViews/0/byteStride", 2, "a stride of 2"),
+        ("bufferViews/0/byteStride", 8, "a stride of 8"),
         ("bufferViews/0/byteLength", 2**31, "outside of its buffer"),
         ("buffers/0/uri", "elsewhere.bin", "another file"),
         ("nodes/0/children", [0], "two parents"),

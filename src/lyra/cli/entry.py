@@ -13,11 +13,17 @@ from tyro.conf import subcommand
 
 from lyra import __version__
 from lyra.cli.doctor import Doctor
+<<<<<<< 28c0b379b73546ba2158a4de2c3c533a02c622b2
+=======
+from lyra.cli.embed_text import ModelsEmbedText
+>>>>>>> 4496e6b54f01c5d7f8f12d8d62820b6095c7e068
 from lyra.cli.evaluate import EvaluatePhotos, EvaluateText, EvaluateWorlds
 from lyra.cli.export import Export
 from lyra.cli.faults import INTERRUPTED, leave_quietly, one_line
+from lyra.cli.film import Film
 from lyra.cli.generate import Generate
 from lyra.cli.models import ModelsList, ModelsShow
+from lyra.cli.official import ModelsExportOfficial, ModelsImportOfficial, ModelsRandomOfficial
 from lyra.cli.reconstruct import Reconstruct
 from lyra.cli.render import Render
 from lyra.cli.synthesize import Synthesize
@@ -35,10 +41,25 @@ DESCRIPTION = """One photo becomes a 3D scene of Gaussian splats, on this comput
 COMMANDS: dict[str, type | tuple[str, dict[str, type]]] = {
     "generate": Generate,
     "render": Render,
+    "film": Film,
     "export": Export,
     "view": View,
     "doctor": Doctor,
+<<<<<<< 28c0b379b73546ba2158a4de2c3c533a02c622b2
     "models": ("The networks that ship inside.", {"list": ModelsList, "show": ModelsShow}),
+=======
+    "models": (
+        "The networks: those that ship inside, and published ones.",
+        {
+            "list": ModelsList,
+            "show": ModelsShow,
+            "import-official": ModelsImportOfficial,
+            "export-official": ModelsExportOfficial,
+            "random-official": ModelsRandomOfficial,
+            "embed-text": ModelsEmbedText,
+        },
+    ),
+>>>>>>> 4496e6b54f01c5d7f8f12d8d62820b6095c7e068
     "evaluate": (
         "Measure quality, time and memory.",
         {"worlds": EvaluateWorlds, "photos": EvaluatePhotos, "text": EvaluateText},

@@ -51,8 +51,9 @@ class Generate:
     """Replace a scene that is already in the folder."""
     fit: Literal["crop", "pad"] = "crop"
     """How a photo of another shape is brought to the networks' shape."""
-    recolor: Annotated[int, arg(metavar="N")] = 2
-    """Rounds that move the scene's colours towards the photo; 0 keeps what the decoder said."""
+    recolor: Annotated[int | None, arg(metavar="N", help_behavior_hint="")] = None
+    """Rounds that move the scene's colours towards the photo; 0 keeps what the decoder said, and is the default of
+    published networks; of those inside it is 2."""
     prompt: Annotated[str | None, arg(metavar="WORDS", help_behavior_hint="")] = None
     """What the scene shows, in English: without a photo all of it, with one what the photo does not show."""
     negative: Annotated[str | None, arg(metavar="WORDS", help_behavior_hint="")] = None
@@ -65,6 +66,22 @@ class Generate:
     """Candidate to go on with: its number, or the one of which the prompt explains most."""
     image_model: Annotated[Path | None, arg(metavar="FOLDER", help_behavior_hint="")] = None
     """Folder of a text-to-image pipeline of diffusers that draws the first picture instead of our own network."""
+    model: Annotated[Path | None, arg(metavar="FOLDER", help_behavior_hint="")] = None
+    """Networks to use instead of those inside: a folder made by `lyra models import-official`."""
+    quality: Literal["published", "balanced", "draft"] = "published"
+    """With --model: sample as published, or with fewer network passes."""
+    memory: Annotated[str, arg(metavar="auto|GIB")] = "auto"
+    """With --model: how much memory of the device may be used; by default all that is free."""
+    eight_bits: bool = False
+    """With --model: store the teacher's large weights in 8 bits; half the memory, a little rounding."""
+    size: Annotated[str | None, arg(metavar="HEIGHTxWIDTH", help_behavior_hint="")] = None
+    """With --model and --force: another picture size than the weights were trained for."""
+    text: Annotated[Path | None, arg(metavar="FILE", help_behavior_hint="")] = None
+    """With --model: stored text embedding of what the scene shows (.safetensors, .npy or .pt)."""
+    negative_text: Annotated[Path | None, arg(metavar="FILE", help_behavior_hint="")] = None
+    """With --model: the same of what it should not show."""
+    force: bool = False
+    """With --model: go on with sizes or trajectories that the weights were not trained for."""
 
     def run(self) -> int:
         """Check everything, then load the networks, then make the scene."""
@@ -75,16 +92,22 @@ class Generate:
         options = self._options()
 
         from lyra.cli.preflight import require_readable_inputs, require_usable_words
+        from lyra.cli.published import PublishedChoices
         from lyra.pipeline import Pipeline, StageReport, write_result
 
-        notices = require_readable_inputs(self.photo, options)
+        choices = PublishedChoices.of(self)
+        preset = choices.preset(options) if choices else None
+        notices = require_readable_inputs(self.photo, options, preset)
         notices += require_usable_words(self.photo is not None, options)
+        if self.photo is not None and choices is not None and choices.follows():
+            choices.open().follow(self.photo, options)
+            return 0
         with StageLines() as lines:
             for notice in notices:
                 lines.note(notice)
             lines(StageReport("load"))
             before = time.perf_counter()
-            pipeline = Pipeline.load(self.device)
+            pipeline = choices.open(lines.note) if choices else Pipeline.load(self.device)
             lines(StageReport("load", time.perf_counter() - before, detail=f"networks on {pipeline.device}"))
             if self.photo is not None:
                 result = pipeline.run(self.photo, options, lines)

@@ -9,18 +9,26 @@ from lyra.geometry.cameras import intrinsics_from_fov
 from lyra.hub import list_models, load_model
 from lyra.io.camera_path import read_camera_path
 from lyra.io.depth_file import read_depth
-from lyra.io.images import NANO_GRID, nano_grid, read_photo
+from lyra.io.images import read_photo
 from lyra.models.image_model import read_licence, require_image_model
 from lyra.models.text import TextEncoder, UnknownWord
-from lyra.pipeline import FRAMES, TEXT_MODEL, GenerateOptions
+from lyra.pipeline import TEXT_MODEL, GenerateOptions
+from lyra.preset import Preset, nano
 from lyra.stages import PerceiveConfig, require_plannable
 from lyra.structures import Cameras, InputError
 
 _ANY_FOV = 1.0  # radians; only stands in for a path file that gives no intrinsics
 
 
-def require_readable_inputs(photo: Path | None, options: GenerateOptions) -> tuple[str, ...]:
+def require_readable_inputs(
+    photo: Path | None, options: GenerateOptions, preset: Preset | None = None
+) -> tuple[str, ...]:
     """Read the photo, if there is one, and the files beside it, and check the choices that go with them.
+
+    Args:
+        photo: the file.
+        options: the choices.
+        preset: sizes that belong to the networks, by default those of the embedded ones.
 
     Returns:
         What the user should know about the photo, a sentence each.
@@ -28,21 +36,22 @@ def require_readable_inputs(photo: Path | None, options: GenerateOptions) -> tup
     Raises:
         InputError: whatever is wrong with the photo, the depth file, the camera file or a choice.
     """
+    preset = preset or nano()
     PerceiveConfig(options.fov)
     require_plannable(options.trajectories, options.strength)
     notices: tuple[str, ...] = ()
-    height, width = NANO_GRID
+    height, width = preset.height, preset.width
     if photo is not None:
         picture = read_photo(photo)
         notices = picture.notices
-        height, width = nano_grid(picture.frames.width, picture.frames.height)
+        height, width = preset.grid(picture.frames.width, picture.frames.height)
     if options.depth is not None:
         if photo is None:
             raise InputError("--depth belongs to a photo; leave it out, or give the photo")
         read_depth(options.depth, height, width)
     if options.cameras is not None:
         K = intrinsics_from_fov(torch.tensor([_ANY_FOV]), height, width)
-        read_camera_path(options.cameras, Cameras(torch.eye(4)[None], K, height, width), FRAMES)
+        read_camera_path(options.cameras, Cameras(torch.eye(4)[None], K, height, width), preset.frames)
     return notices
 
 

@@ -4,7 +4,7 @@ import json
 import os
 import secrets
 import shutil
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any, TypeVar
@@ -108,7 +108,11 @@ def read_description(folder: Path) -> dict[str, Any]:
 
 
 def load_network(
-    folder: Path, kind: type[_Network], device: torch.device | str = "cpu", dtype: torch.dtype | None = None
+    folder: Path,
+    kind: type[_Network],
+    device: torch.device | str = "cpu",
+    dtype: torch.dtype | None = None,
+    prepare: Callable[[_Network], None] | None = None,
 ) -> _Network:
     """Build a network of a model folder without ever holding a second copy of its weights.
 
@@ -117,6 +121,8 @@ def load_network(
         kind: the class that is needed.
         device: where the weights are put, file by file.
         dtype: type of the large weights, None as stored; what is stored in float32 stays so.
+        prepare: changes the network while its weights are shapes alone; those that it makes smaller than 16 bits are
+            put on the device that small.
 
     Raises:
         InputError: absent, cut off or damaged files, a network of another class, or names that do not fit.
@@ -128,10 +134,13 @@ def load_network(
     config = config_from_dict(config_class(card.name), card.config, f"{folder}: config")
     with torch.device("meta"):
         network: _Network = found(config)
-    state = {}
+    if prepare is not None:
+        prepare(network)
+    expected, state = network.state_dict(), {}
     for name, tensor in read_shards(folder, card.files, device):
+        if name in expected and expected[name].dtype.itemsize == 1:
+            tensor = tensor.to(expected[name].dtype)
         state[name] = tensor.to(dtype) if dtype is not None and tensor.dtype == torch.bfloat16 else tensor
-    expected = network.state_dict()
     wrong = sorted(set(expected) ^ set(state)) or [n for n in expected if expected[n].shape != state[n].shape]
     if wrong:
         raise InputError(f"{folder}: weights do not fit the card: {', '.join(wrong[:6])}; import the checkpoints again")

@@ -53,6 +53,7 @@ def write_shards(
     for number, shard in enumerate(shards, 1):
         target = folder / f"model-{number:05d}-of-{len(shards):05d}.safetensors"
         shard.rename(target)
+        target.chmod(0o644)
         files.append(WeightFile(target.name, target.stat().st_size, checksum(target)))
     return tuple(files)
 

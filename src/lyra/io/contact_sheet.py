@@ -34,6 +34,7 @@ def contact_sheet(
     teacher: Sequence[Tensor],
     renders: Sequence[Tensor],
     rerender: Tensor | None = None,
+    numbers: Sequence[int] | None = None,
 ) -> None:
     """Write the sheet: top row input, depth and re-rendered input, then a row for each trajectory.
 
@@ -43,6 +44,7 @@ def contact_sheet(
         names: V trajectory names.
         warped, teacher, renders: V clips [T, 3, H, W] 0…1; the middle and the last frame of each are shown.
         rerender: [3, H, W] the scene at the input's own camera.
+        numbers: T frame numbers of the clips, where they are a part of longer ones.
     """
     scale = CELL / max(views.frames.height, views.frames.width)
     size = (round(views.frames.width * scale), round(views.frames.height * scale))
@@ -53,7 +55,8 @@ def contact_sheet(
     for name, *clips in zip(names, warped, teacher, renders, strict=True):
         row = []
         for label, clip in zip(("3D cache", "teacher", "3D scene"), clips, strict=True):
-            row += [(f"{name}: {label}, {frame + 1}", clip[frame]) for frame in (len(clip) // 2, len(clip) - 1)]
+            shown = (len(clip) // 2, len(clip) - 1)
+            row += [(f"{name}: {label}, {(numbers[f] if numbers else f) + 1}", clip[f]) for f in shown]
         rows.append(row)
     columns = max(len(row) for row in rows)
     sheet = Image.new("RGB", (columns * size[0], len(rows) * (size[1] + MARGIN)), "white")

@@ -60,13 +60,13 @@ def chunked_scan(x: Tensor, dt: Tensor, A: Tensor, B: Tensor, C: Tensor, D: Tens
     with full_precision(x.device):
         for start in range(0, length, chunk * CHUNKS_PER_SEGMENT):
             part = slice(start, start + chunk * CHUNKS_PER_SEGMENT)
-            y, state = _scan_segment(x[:, part], dt[:, part], A, B[:, part], C[:, part], state, chunk)
+            y, state = scan_segment(x[:, part], dt[:, part], A, B[:, part], C[:, part], state, chunk)
             outputs.append(y)
     y = torch.cat(outputs, dim=1) if len(outputs) > 1 else outputs[0]
     return y + D.to(x.dtype)[:, None] * x
 
 
-def _scan_segment(
+def scan_segment(
     x: Tensor, dt: Tensor, A: Tensor, B: Tensor, C: Tensor, state: Tensor, chunk: int
 ) -> tuple[Tensor, Tensor]:
     """Scan some chunks from ``state`` [b, heads, p, n]; returns y [b, l, heads, p] and the state after them."""
@@ -164,7 +164,7 @@ class Mamba2Scan(nn.Module):
             return self._mix(xBC.flip(1), dt.flip(1), reverse=False).flip(1)
         xBC = F.silu(self.conv1d(xBC.mT)[..., : xBC.shape[1]].mT)
         x, B, C = xBC.split((self.inner, self.state, self.state), dim=-1)
-        return chunked_scan(x.unflatten(-1, (-1, self.head)), *self._steps(dt), B, C, self.D, self.chunk)
+        return chunked_scan(x.unflatten(-1, (-1, self.head)), *self.steps(dt), B, C, self.D, self.chunk)
 
     def _mix_fused(self, xBC: Tensor, dt: Tensor, reverse: bool) -> Tensor:
         from lyra.nn.causal_conv_triton import causal_conv_silu
@@ -174,9 +174,9 @@ class Mamba2Scan(nn.Module):
         with full_precision(xBC.device):
             xBC = causal_conv_silu(xBC, self.conv1d.weight[:, 0], self.conv1d.bias, reverse)
             x, B, C = xBC.split((self.inner, self.state, self.state), dim=-1)
-            return fused_scan(x.unflatten(-1, (-1, self.head)), *self._steps(dt), B, C, self.D, reverse)
+            return fused_scan(x.unflatten(-1, (-1, self.head)), *self.steps(dt), B, C, self.D, reverse)
 
-    def _steps(self, dt: Tensor) -> tuple[Tensor, Tensor]:
+    def steps(self, dt: Tensor) -> tuple[Tensor, Tensor]:
         """Positive steps and negative rates in float32, or wider if the raw steps are."""
         wide = torch.promote_types(dt.dtype, torch.float32)
         return F.softplus(dt.to(wide) + self.dt_bias.to(wide)), -torch.exp(self.A_log.to(wide))

@@ -5,7 +5,7 @@ from lyra.stages.decode import decode, prepare_inputs
 from lyra.stages.decode_published import decode_published
 from lyra.stages.illustrate import Candidate, illustrate, judge
 from lyra.stages.imagine import imagine, teacher_inputs
-from lyra.stages.imagine_published import PublishedSampling, TextPair, imagine_published
+from lyra.stages.imagine_published import PublishedSampling, imagine_published, published_inputs
 from lyra.stages.perceive import PerceiveConfig, perceive
 from lyra.stages.plan import plan, require_plannable
 from lyra.stages.recolor import RecolorConfig, recolor
@@ -18,7 +18,6 @@ __all__ = [
     "PerceiveConfig",
     "PublishedSampling",
     "RecolorConfig",
-    "TextPair",
     "cover",
     "decode",
     "decode_published",
@@ -30,6 +29,7 @@ __all__ = [
     "perceive",
     "plan",
     "prepare_inputs",
+    "published_inputs",
     "recolor",
     "require_plannable",
     "start_cache",

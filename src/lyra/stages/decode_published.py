@@ -10,6 +10,9 @@ from lyra.models.decoder import DecoderInputs, GaussianDecoder, relative_to_firs
 from lyra.models.tokenizer import Tokenizer
 from lyra.structures import Cameras, InputError, Latents, Scene
 
+FRAMES_TOGETHER = 8
+"""Frames whose full-size ray maps are computed at once; their intermediate values are several times larger."""
+
 
 def plucker_latents(
     tokenizer: Tokenizer, c2w: Tensor, K: Tensor, height: int, width: int, dtype: torch.dtype
@@ -26,8 +29,8 @@ def plucker_latents(
     Returns:
         [2 C, t, h, w]: latents of the moments, then of the directions.
     """
-    rays = plucker_rays(c2w, K, height, width, dtype).transpose(0, 1)
-    return torch.cat([tokenizer.encode_signed(part[None].to(c2w))[0] for part in rays.split(3)])
+    rays = torch.cat([plucker_rays(few, K, height, width, dtype) for few in c2w.split(FRAMES_TOGETHER)]).transpose(0, 1)
+    return torch.cat([tokenizer.encode_signed(part[None])[0] for part in rays.split(3)])
 
 
 def time_latents(tokenizer: Tokenizer, frames: int, target: int, height: int, width: int) -> Tensor:

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from lyra.diffusion import Guidance, guided, karras_sigmas, sample_placed
-from lyra.models.teacher import PublishedInputs, PublishedTeacher, frame_noise
+from lyra.models.teacher import PublishedInputs, PublishedTeacher, TeacherConfig, frame_noise
 from lyra.models.tokenizer import Tokenizer
 from lyra.structures import Conditioning, InputError
 
@@ -38,38 +38,26 @@ class PublishedSampling:
         return sum(2 if self.guidance.acts(level) else 1 for level in levels)
 
 
-@dataclass(frozen=True)
-class TextPair:
-    """Text embeddings of the two sides of the guidance, [L, D] each; None for the zero text.
-
-    Attributes:
-        prompt: what the clip shows.
-        negative: what it should not show; the published programme repeats the prompt where there is none.
-    """
-
-    prompt: Tensor | None = None
-    negative: Tensor | None = None
-
-
+@torch.no_grad()
 def published_inputs(
-    conditioning: Conditioning, teacher: PublishedTeacher, tokenizer: Tokenizer, seed: int, text: Tensor | None = None
+    conditioning: Conditioning, config: TeacherConfig, tokenizer: Tokenizer, seed: int, text: Tensor | None = None
 ) -> PublishedInputs:
     """Encode the conditioning of one clip: every buffer and its mask by the tokenizer, absent buffers zero.
 
     Args:
         conditioning: T frames of H x W.
-        teacher: for its number of buffers and text tokens.
-        tokenizer: encodes pixels and masks, in pieces as long as its statistics.
+        config: of the teacher: its number of buffers and text tokens.
+        tokenizer: encodes pixels and masks.
         seed: of the noise on the first frame.
         text: [L, D] text embedding, None for the zero text.
 
     Raises:
-        InputError: more sources in the cache than the teacher has buffers.
+        InputError: more sources in the cache than the teacher has buffers, or an embedding of another size.
     """
     seen = [(conditioning.warped, conditioning.mask), *conditioning.older]
-    missing = teacher.config.buffers - len(seen)
+    missing = config.buffers - len(seen)
     if missing < 0:
-        raise InputError(f"the cache holds {len(seen)} sources, the teacher reads {teacher.config.buffers}; keep fewer")
+        raise InputError(f"the cache holds {len(seen)} sources, the teacher reads {config.buffers}; keep fewer")
     first = tokenizer.normalize(tokenizer.encode(conditioning.source[None, :, None]))
     pictures, masks = [], []
     for rgb, visible in seen:
@@ -80,50 +68,63 @@ def published_inputs(
     pictures += [torch.zeros_like(pictures[0])] * missing
     masks += [torch.zeros_like(masks[0])] * missing
     noise = frame_noise(pictures[0].shape, seed).to(first)
+    words = text_tokens(text, config).to(first)
+    return PublishedInputs(first, torch.stack(pictures, 1), torch.stack(masks, 1), words, noise=noise)
+
+
+def text_tokens(text: Tensor | None, config: TeacherConfig) -> Tensor:
+    """A text embedding [L, D] as the teacher reads it: [1, tokens, D], filled up with zeros that take part.
+
+    Keys and values have no bias: zeros alone add nothing, however many there are, and one is cheapest.
+
+    Raises:
+        InputError: an embedding of another width, or of more tokens than the teacher reads.
+    """
     if text is None:
-        # keys and values have no bias, so zero tokens add nothing, however many there are: one is cheapest
-        text = first.new_zeros(1, teacher.config.text_dim)
-    return PublishedInputs(first, torch.stack(pictures, 1), torch.stack(masks, 1), text[None].to(first), noise=noise)
+        return torch.zeros(1, 1, config.text_dim)
+    if text.dim() != 2 or text.shape[1] != config.text_dim or len(text) > config.text_tokens:
+        raise InputError(
+            f"text embedding has shape {list(text.shape)}; the teacher reads up to {config.text_tokens} tokens of "
+            f"{config.text_dim} numbers"
+        )
+    filled = text.new_zeros(1, config.text_tokens, config.text_dim)
+    filled[0, : len(text)] = text
+    return filled
 
 
 @torch.no_grad()
 def imagine_published(
-    conditioning: Conditioning,
+    inputs: PublishedInputs,
     teacher: PublishedTeacher,
-    tokenizer: Tokenizer,
     sampling: PublishedSampling | None = None,
     seed: int = 1,
-    text: TextPair | None = None,
+    negative: Tensor | None = None,
     on_step: Callable[[int], None] | None = None,
 ) -> Tensor:
     """Sample the clip of one trajectory.
 
     Args:
-        conditioning: T frames of H x W.
+        inputs: its conditioning, of one clip.
         teacher: its noise levels are used.
-        tokenizer: the tokenizer the teacher was trained with.
         sampling: defaults to the published one.
-        seed: of all noise. As published, every trajectory starts from the same noise.
-        text: both sides of the guidance.
+        seed: of the noise. As published, every trajectory starts from the same.
+        negative: [L, D] text embedding of what the clip should not show; None repeats the text of ``inputs``.
         on_step: called with the index of each finished step.
 
     Returns:
-        [C, t, h, w] unnormalised latents.
+        [1, C, t, h, w] normalised latents, in the type of the teacher's computation.
     """
-    sampling, text, config = sampling or PublishedSampling(), text or TextPair(), teacher.config
-    wanted = published_inputs(conditioning, teacher, tokenizer, seed, text.prompt)
-    unwanted = wanted.without_cache()
-    if text.negative is not None:
-        unwanted = replace(unwanted, text=text.negative[None].to(wanted.source))
-    shape = wanted.warped[:, 0].shape
-    noise = torch.randn(shape, generator=torch.Generator().manual_seed(seed)).to(wanted.source)
-    clean = sample_placed(
-        guided(lambda x, s: teacher(x, s, wanted), lambda x, s: teacher(x, s, unwanted), sampling.guidance),
+    sampling, config = sampling or PublishedSampling(), teacher.config
+    unwanted = inputs.without_cache()
+    if negative is not None:
+        unwanted = replace(unwanted, text=text_tokens(negative, config).to(inputs.source))
+    noise = torch.randn(inputs.warped[:, 0].shape, generator=torch.Generator().manual_seed(seed)).to(inputs.source)
+    return sample_placed(
+        guided(lambda x, s: teacher(x, s, inputs), lambda x, s: teacher(x, s, unwanted), sampling.guidance),
         noise,
         karras_sigmas(sampling.steps, config.sigma_min, config.sigma_max),
-        lambda x, level: teacher.place(x, level, wanted),
+        lambda x, level: teacher.place(x, level, inputs),
         sampling.order,
         teacher.backbone.dtype,
         on_step,
     )
-    return tokenizer.denormalize(clean.to(wanted.source))[0]

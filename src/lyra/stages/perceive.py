@@ -5,10 +5,12 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from lyra.geometry.cameras import intrinsics_from_fov
 from lyra.geometry.constants import FAR_DEPTH, NEAR_DEPTH
 from lyra.models.depth import DepthNet
+from lyra.models.depth.model import SIZE_MULTIPLE
 from lyra.structures import Cameras, Frames, InputError, Views
 
 
@@ -18,9 +20,11 @@ class PerceiveConfig:
 
     Attributes:
         fov: horizontal field of view in degrees of the fitted picture, ``None`` to estimate it.
+        reduction: the network sees the picture this many times smaller (and rounded to the sizes it takes).
     """
 
     fov: float | None = None
+    reduction: int = 1
 
     def __post_init__(self) -> None:
         if self.fov is not None and not 5 <= self.fov <= 150:
@@ -46,7 +50,7 @@ def perceive(
         One view: camera at the identity, depth scaled so that its median is 1, sky at ``FAR_DEPTH``.
     """
     config = config or PerceiveConfig()
-    estimate, _, fov = depth_net.infer(frames.rgb)
+    estimate, fov = _estimate(frames.rgb, depth_net, config.reduction)
     if depth is None:
         values, mask = estimate, torch.ones_like(estimate, dtype=torch.bool)
     else:
@@ -57,3 +61,15 @@ def perceive(
     K = intrinsics_from_fov(angle, frames.height, frames.width).to(frames.rgb)
     c2w = torch.eye(4, device=frames.rgb.device)[None]
     return Views(frames, values, mask, Cameras(c2w, K, frames.height, frames.width))
+
+
+def _estimate(rgb: Tensor, depth_net: DepthNet, reduction: int) -> tuple[Tensor, Tensor]:
+    """Depth [B, H, W] of pictures and field of view [B], estimated on smaller pictures where asked."""
+    if reduction == 1:
+        depth, _, fov = depth_net.infer(rgb)
+        return depth, fov
+    size = [max(SIZE_MULTIPLE, round(side / reduction / SIZE_MULTIPLE) * SIZE_MULTIPLE) for side in rgb.shape[-2:]]
+    smaller = F.interpolate(rgb, size=size, mode="bilinear", antialias=True, align_corners=False)
+    depth, _, fov = depth_net.infer(smaller)
+    larger = F.interpolate(depth[:, None], size=rgb.shape[-2:], mode="bilinear", align_corners=False)
+    return larger[:, 0], fov

@@ -13,8 +13,7 @@ from lyra.models.teacher import PublishedInputs, PublishedTeacher, TeacherConfig
 from lyra.models.teacher.config import official
 from lyra.models.teacher.official import to_official
 from lyra.models.tokenizer import CosmosTokenizer, CosmosTokenizerConfig
-from lyra.stages import PublishedSampling, TextPair, imagine_published, warp_published
-from lyra.stages.imagine_published import published_inputs
+from lyra.stages import PublishedSampling, imagine_published, published_inputs, warp_published
 from lyra.structures import Cameras, InputError, Trajectory
 
 from . import plain_teacher as plain
@@ -190,7 +189,7 @@ def test_conditioning_of_a_clip_is_encoded_as_published():
     cameras = Cameras(trajectory_c2w("left", 17, 0.5), K.expand(17, 3, 3).contiguous(), 32, 48)
     conditioning = warp_published(cache, Trajectory("left", cameras), pixels / 255)
     assert not conditioning.mask[16].all()
-    inputs = published_inputs(conditioning, teacher, net, seed=9)
+    inputs = published_inputs(conditioning, teacher.config, net, seed=9)
 
     clip = torch.zeros(1, 3, 17, 32, 48)
     clip[0, :, 0] = pixels / 128 - 1
@@ -207,19 +206,19 @@ def test_conditioning_of_a_clip_is_encoded_as_published():
     assert torch.equal(inputs.noise, frame_noise((1, 4, 3, 4, 6), 9))
 
     later = warp_published(cache, Trajectory("left", cameras), pixels / 255, from_file=False)
-    unscaled = published_inputs(later, teacher, net, seed=9).source
+    unscaled = published_inputs(later, teacher.config, net, seed=9).source
     clip[0, :, 0] = pixels / 127.5 - 1
     torch.testing.assert_close(
         unscaled, net.normalize(net.vae.encode(clip[:, :, :1]).latent_dist.mode()), atol=1e-5, rtol=1e-5
     )
 
     grown = cache.updated(pixels.flip(0) / 255, torch.full((32, 48), 2.0), cameras.c2w[-1], K)
-    both = published_inputs(warp_published(grown, Trajectory("left", cameras), pixels / 255), teacher, net, seed=9)
     seen = warp_published(grown, Trajectory("left", cameras), pixels / 255)
+    both = published_inputs(seen, teacher.config, net, seed=9)
     old = net.normalize(net.encode(seen.older[0][0].transpose(0, 1)[None]))
     torch.testing.assert_close(both.warped[:, 1], old)
     with pytest.raises(InputError, match="holds 2 sources, the teacher reads 1"):
-        published_inputs(seen, tiny_teacher(replace(TINY, buffers=1)), net, seed=9)
+        published_inputs(seen, replace(TINY, buffers=1), net, seed=9)
 
 
 def test_every_clip_starts_from_the_same_noise_and_text_takes_part():
@@ -228,13 +227,16 @@ def test_every_clip_starts_from_the_same_noise_and_text_takes_part():
     cache = PointCache.start(torch.rand(3, 32, 48), torch.full((32, 48), 2.0), torch.eye(4), K)
     cameras = Cameras(trajectory_c2w("left", 17, 0.1), K.expand(17, 3, 3).contiguous(), 32, 48)
     conditioning = warp_published(cache, Trajectory("left", cameras), torch.rand(3, 32, 48))
-    quick = PublishedSampling(steps=3)
-    steps = []
-    a = imagine_published(conditioning, teacher, net, quick, seed=4, on_step=steps.append)
-    assert torch.equal(a, imagine_published(conditioning, teacher, net, quick, seed=4)) and steps == [0, 1, 2]
-    assert a.shape == (4, 3, 4, 6) and a.dtype == torch.float32
-    assert not torch.equal(a, imagine_published(conditioning, teacher, net, quick, seed=5))
-    words = torch.randn(3, 6)
-    said = imagine_published(conditioning, teacher, net, quick, seed=4, text=TextPair(words, words))
-    shunned = imagine_published(conditioning, teacher, net, quick, seed=4, text=TextPair(words, -words))
-    assert (a - said).abs().max() > 1e-3 and (said - shunned).abs().max() > 1e-3
+    quick, steps, words = PublishedSampling(steps=3), [], torch.randn(2, 6)
+    inputs = published_inputs(conditioning, teacher.config, net, seed=4)
+    a = imagine_published(inputs, teacher, quick, seed=4, on_step=steps.append)
+    assert torch.equal(a, imagine_published(inputs, teacher, quick, seed=4)) and steps == [0, 1, 2]
+    assert a.shape == (1, 4, 3, 4, 6) and a.dtype == torch.float32
+    assert not torch.equal(a, imagine_published(inputs, teacher, quick, seed=5))
+    said = published_inputs(conditioning, teacher.config, net, seed=4, text=words)
+    assert torch.equal(said.text, torch.cat([words, torch.zeros(1, 6)])[None])  # zeros take part
+    follows, shuns = (imagine_published(said, teacher, quick, 4, negative) for negative in (None, -words))
+    assert (a - follows).abs().max() > 1e-3 and (follows - shuns).abs().max() > 1e-3
+    for wrong in (torch.zeros(4, 6), torch.zeros(2, 5)):
+        with pytest.raises(InputError, match="up to 3 tokens of 6 numbers"):
+            published_inputs(conditioning, teacher.config, net, seed=4, text=wrong)

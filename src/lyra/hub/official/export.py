@@ -6,6 +6,7 @@ from typing import Any
 
 import torch
 
+from lyra.hub.config_json import config_from_dict
 from lyra.hub.folder_card import FolderCard
 from lyra.hub.model_folder import NewModelFolder, require_room
 from lyra.hub.official.slots import SLOTS, STATISTICS, STATISTICS_FILE, WRAPPERS, Slot
@@ -32,12 +33,17 @@ def export_official(
         the files, below ``out``.
 
     Raises:
-        InputError: not a model folder, damaged weights, the target exists, or the disk is too full.
+        InputError: not a model folder, networks of another size, damaged weights, the target exists, or the disk is
+            too full.
     """
     present = [slot for slot in slots if (model / slot.role).is_dir()]
     if not present:
         raise InputError(f"model folder {model} holds none of the published networks; give one that was imported")
     cards = {slot.role: FolderCard.read(model / slot.role) for slot in present}
+    for slot in present:
+        found = cards[slot.role]
+        if config_from_dict(type(slot.config), found.config, f"{model / slot.role}: config") != slot.config:
+            raise InputError(f"{model / slot.role} is a network of another size than {slot.repository}; it stays here")
     total = sum(card.size for card in cards.values())
     require_room(out, total)
     done = 0

@@ -206,9 +206,9 @@ class GltfReader:
         if not all(map(_is_number, sizes)) or sizes[0] == 0:
             raise self.damaged(f"accessor {index} has no size")
         count, stride, offset, start, length = sizes
-        if "byteStride" in view and not _SHORTEST_STRIDE <= stride <= _LONGEST_STRIDE:
+        if "byteStride" in view and not max(row, _SHORTEST_STRIDE) <= stride <= _LONGEST_STRIDE:
             raise self.damaged(f"accessor {index} has a stride of {stride}")
-        if stride < row or offset + stride * (count - 1) + row > length or start + length > self._binary[1]:
+        if offset + stride * (count - 1) + row > length or start + length > self._binary[1]:
             raise self.damaged(f"accessor {index} lies outside of its buffer")
         raw: np.ndarray = np.ndarray(
             (count, width), dtype, self._content, self._binary[0] + start + offset, (stride, dtype.itemsize)

@@ -1,18 +1,25 @@
 """The token mixer: attention and Mamba-2 blocks over the tokens of all views."""
 
+import torch
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from lyra.models.decoder.config import DecoderConfig
 from lyra.nn import MambaBlock, TransformerBlock
+from lyra.nn.pieces import block_in_pieces
 
 
 class Trunk(nn.Module):
-    """A sequence of blocks and a last LayerNorm (eps 1e-6); safe to compile on its own."""
+    """A sequence of blocks and a last LayerNorm (eps 1e-6); safe to compile on its own.
+
+    Attributes:
+        together: tokens that pass at once where no gradient is wanted, None for all: less memory, the same result.
+    """
 
     def __init__(self, config: DecoderConfig) -> None:
         super().__init__()
         self.checkpoint_blocks = config.checkpoint_blocks
+        self.together: int | None = None
         self.blocks = nn.ModuleList(self._block(config, index) for index in range(config.depth))
         self.norm = nn.LayerNorm(config.width, eps=1e-6)
 
@@ -33,7 +40,10 @@ class Trunk(nn.Module):
     def forward(self, tokens: Tensor) -> Tensor:
         """Map [B, V N, D], views one after the other, to [B, V N, D]."""
         for block in self.blocks:
-            if self.checkpoint_blocks and self.training:
+            if self.together is not None and not torch.is_grad_enabled():
+                assert isinstance(block, TransformerBlock | MambaBlock)
+                tokens = block_in_pieces(block, tokens, self.together)
+            elif self.checkpoint_blocks and self.training:
                 tokens = checkpoint(block, tokens, use_reentrant=False)
             else:
                 tokens = block(tokens)

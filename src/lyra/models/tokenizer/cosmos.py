@@ -1,5 +1,8 @@
 """The Cosmos video tokenizer (CV8x8x8) of the diffusers library behind our interface."""
 
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, nullcontext
+
 import torch
 from torch import Tensor
 
@@ -30,6 +33,7 @@ class CosmosTokenizer(Tokenizer):
         statistics_shape = (config.latent_channels, config.statistics_frames)
         super().__init__(statistics_shape)
         self.config = config
+        self.together: int | None = None
         self.channels = config.latent_channels
         self.vae = AutoencoderKLCosmos(
             latent_channels=config.latent_channels,
@@ -53,17 +57,40 @@ class CosmosTokenizer(Tokenizer):
         return self.encode_signed(video * 2 - 1)
 
     def encode_signed(self, video: Tensor) -> Tensor:
-        """See ``Tokenizer.encode_signed``."""
+        """See ``Tokenizer.encode_signed``; the clip may lie on another device than the network."""
         self._check_clip(video)
-        latent: Tensor = self.vae.encode(video.to(self.vae.dtype)).latent_dist.mode()
-        return latent.to(torch.promote_types(latent.dtype, torch.float32))
+        wide = torch.promote_types(self.vae.dtype, torch.float32)
+        if self.together is None:
+            return self._encoded(video).to(wide)
+        size = self.temporal * self.together
+        cuts = list(range(1 + size - self.temporal, video.shape[2], size))  # the first picture has a frame of its own
+        with self._streaming():
+            return torch.cat([self._encoded(piece).to(wide) for piece in video.tensor_split(cuts, dim=2)], dim=2)
+
+    def _encoded(self, video: Tensor) -> Tensor:
+        latent: Tensor = self.vae.encode(video.to(self.latent_mean.device, self.vae.dtype)).latent_dist.mode()
+        return latent
 
     def decode(self, z: Tensor) -> Tensor:
         """See ``Tokenizer.decode``; the clip is float32 (or wider), whatever the type of the weights."""
+        return torch.cat(list(self.decode_pieces(z)), dim=2)
+
+    def decode_pieces(self, z: Tensor) -> Iterator[Tensor]:
+        """`decode` piece by piece along time, where ``together`` is set, else at once."""
         if z.dim() != 5 or z.shape[1] != self.channels:
             raise InputError(f"{self.name}: latents have shape [B, {self.channels}, t, h, w], got {list(z.shape)}")
-        video: Tensor = self.vae.decode(z.to(self.vae.dtype)).sample
-        return (video.to(torch.promote_types(video.dtype, torch.float32)) + 1) / 2
+        wide = torch.promote_types(self.vae.dtype, torch.float32)
+        with self._streaming():
+            for piece in z.split(self.together or z.shape[2], dim=2):
+                video: Tensor = self.vae.decode(piece.to(self.latent_mean.device, self.vae.dtype)).sample
+                yield (video.to(wide) + 1) / 2
+
+    def _streaming(self) -> AbstractContextManager[None]:
+        if self.together is None:
+            return nullcontext()
+        from lyra.models.tokenizer.streaming import streaming
+
+        return streaming(self.vae)
 
     def unrounded(self, z: Tensor) -> Tensor:
         """See ``Tokenizer.unrounded``."""

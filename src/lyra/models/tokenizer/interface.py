@@ -46,7 +46,7 @@ class Tokenizer(nn.Module):
 
     def encode_signed(self, video: Tensor) -> Tensor:
         """Raw latents of a clip [B, 3, T, H, W] whose values are meant for -1..1 (they may lie outside)."""
-        return self.encode((video + 1) / 2)
+        return self.encode((video.to(torch.promote_types(video.dtype, torch.float32)) + 1) / 2)
 
     def decode(self, z: Tensor) -> Tensor:
         """Clip [B, 3, T, H, W] of raw latents [B, C, t, h, w]; 0..1 up to reconstruction error, not clamped."""
