@@ -2,43 +2,21 @@
 
 import json
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
-import torch
 
 from lyra.evaluation import scores, worlds
 from lyra.evaluation.worlds import METHODS, WorldsProtocol, evaluate_worlds, table
 from lyra.geometry.trajectories import OFFICIAL_TRAJECTORIES
-from lyra.models.decoder import Anchor, DecoderConfig, GaussianDecoder
-from lyra.models.depth import DepthConfig, DepthNet
-from lyra.models.teacher import Teacher, TeacherConfig
-from lyra.models.tokenizer import NanoTokenizer, NanoTokenizerConfig
 from lyra.pipeline import Pipeline
 from lyra.worlds import load_textures
 
 COLUMNS = {"psnr_all", "ssim_all", "lpips_all", "psnr_late", "ssim_late", "lpips_late", "psnr_holes", "lpips_holes"}
 
 
-def untrained() -> Pipeline:
-    """A tokenizer that starts as a linear code, a teacher that returns the warp, a decoder that lifts the photo."""
-    torch.manual_seed(0)
-    tokenizer = NanoTokenizer(NanoTokenizerConfig(widths=(16, 32), blocks=(1, 1)))
-    size = {"width": 16, "context_width": 24, "context_blocks": 1, "context_heads": 2}
-    depth_net = DepthNet(DepthConfig(**size, fine_width=8, refine_width=8))
-    channels = tokenizer.channels
-    teacher = Teacher(TeacherConfig(latent_channels=channels, heads=2, head_dim=16, layers=1, text_dim=8, steps=1))
-    teacher.start_as_identity()
-    decoder = GaussianDecoder(DecoderConfig(
-        latent_channels=channels, width=32, depth=1, heads=2, attention_every=1, zero_init_residual=True,
-        rays="pooled", ray_dtype="float32", time_layers=False, guides=True, head="anchored", prune_ratio=0.0,
-        anchors=(Anchor(0, 1, "first"), Anchor(16, 2, "all")), feature_channels=8, hidden_channels=8,
-    ))  # fmt: skip
-    return Pipeline(depth_net, tokenizer, teacher, decoder)
-
-
 @pytest.fixture(scope="module")
-def report(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict]:
+def report(tmp_path_factory: pytest.TempPathFactory, untrained: Callable[[], Pipeline]) -> Iterator[dict]:
     with pytest.MonkeyPatch.context() as patch:
         patch.delenv("LYRA_TEXTURE_PACK", raising=False)
         patch.chdir(tmp_path_factory.mktemp("no_pack"))

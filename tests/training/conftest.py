@@ -14,7 +14,7 @@ from lyra.models.depth import DepthConfig, DepthNet
 from lyra.models.teacher import Teacher, TeacherConfig
 from lyra.models.text import TextConfig, TextEncoder
 from lyra.models.tokenizer import NanoTokenizer, NanoTokenizerConfig
-from lyra.training import recipes
+from lyra.training import recipes, world_clips
 from lyra.training.options import TaskName, TrainOptions
 from lyra.training.recipes import DecoderRecipe
 from lyra.training.tasks import decoder, depth, teacher, text, tokenizer
@@ -94,10 +94,11 @@ def tiny(
     monkeypatch.setattr(decoder, "decoder_recipe", tiny_decoder_recipe)
     monkeypatch.setattr(text, "TextConfig", lambda vocabulary: replace(TEXT, vocabulary=vocabulary))
     monkeypatch.setattr(text, "TEST_CAPTIONS", 8)
+    for module in (tokenizer, world_clips):
+        monkeypatch.setattr(module, "film", film_in_jumps)
     for module in (tokenizer, teacher):
         monkeypatch.setattr(module, "WORLDS_PER_REFRESH", 1)
         monkeypatch.setattr(module, "VIEWS_PER_WORLD", 1)
-        monkeypatch.setattr(module, "film", film_in_jumps)
     monkeypatch.setattr(teacher, "PHOTO_CLIPS", 1)
     monkeypatch.setattr(decoder, "SCENES_PER_REFRESH", 2)
 

@@ -4,7 +4,7 @@ import math
 
 import torch
 
-from lyra.training.device_data import PathBank, PhotoTiles, photometric, random_intrinsics
+from lyra.training.device_data import PathBank, PhotoTiles, random_intrinsics
 from lyra.training.losses import gradient_loss, scale_invariant_depth_loss
 
 CPU = torch.device("cpu")
@@ -38,16 +38,8 @@ def test_intrinsics_keep_the_angle_along_the_long_side():
     wide, tall = random_intrinsics(50, 256, 448, CPU), random_intrinsics(50, 448, 256, CPU)
     for K in (wide, tall):
         long_angle = 2 * torch.atan(224 / K[:, 0, 0])
-        assert long_angle.min() >= math.radians(39.9) and long_angle.max() <= math.radians(80.1)
+        assert long_angle.min() >= math.radians(34.9) and long_angle.max() <= math.radians(90.1)
         assert torch.allclose(K[:, 0, 0], K[:, 1, 1])
-
-
-def test_photometric_changes_colour_and_keeps_range():
-    torch.manual_seed(0)
-    rgb = torch.rand(16, 3, 24, 24)
-    out = photometric(rgb)
-    assert out.min() >= 0 and out.max() <= 1 and out.shape == rgb.shape
-    assert ((out - rgb).abs().mean(dim=(1, 2, 3)) > 0.01).float().mean() > 0.8
 
 
 def test_depth_loss_ignores_scale_and_shift_but_not_shape():

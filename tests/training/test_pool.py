@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from lyra.training.pool import ExamplePool, RefreshPlan
+from lyra.training.pool import ExamplePool, RefreshPlan, is_upright
 from lyra.training.seeds import mixed_seed, own_randomness, seed_everything
 from lyra.training.world_feed import WorldFeed
 
@@ -73,3 +73,37 @@ def test_worlds_are_the_same_for_any_workers_and_divided_among_processes(few_tex
     taken = [batch for pair in zip(*halves, strict=True) for batch in pair]
     assert all(torch.equal(a, b) for a, b in zip(taken, alone, strict=True))
     assert not torch.equal(alone[0], alone[1])
+
+
+@pytest.mark.parametrize("every", [2, 3, 4])
+@pytest.mark.parametrize(("size", "per_refresh", "refreshes"), [(40, 4, 7), (40, 4, 33), (43, 4, 30), (24, 8, 11)])
+def test_batches_have_one_format_and_miss_no_refresh(every, size, per_refresh, refreshes):
+    pool = ExamplePool(size, per_refresh)
+    for number in range(refreshes):
+        pool.put(number, [torch.full((per_refresh,), float(number))])
+    torch.manual_seed(0)
+    held = set(pool.store[0][: pool.filled].tolist())
+    for wanted in (False, True):
+        slots, upright = pool.draw_turned(3000, every, wanted)
+        numbers = {int(value) for value in pool.store[0][slots]}
+        assert all(is_upright(number, every) == upright for number in numbers)
+        same = {number for number in held if is_upright(int(number), every) == upright}
+        assert len(numbers) >= len(same) - every  # at the old end a turn may be incomplete
+        if any(is_upright(int(number), every) == wanted for number in held) and refreshes > 2 * every and size >= 40:
+            assert upright == wanted
+        assert slots.min() >= 0 and slots.max() < size
+
+
+@pytest.mark.parametrize("refreshes", range(1, 8))
+def test_a_pool_smaller_than_a_refresh_gives_what_it_has(refreshes):
+    pool = ExamplePool(2, 3)
+    for number in range(refreshes):
+        pool.put(number, [torch.full((3,), float(number))])
+    slots, upright = pool.draw_turned(50, 3, True)
+    numbers = {int(value) for value in pool.store[0][slots]}
+    assert numbers == {refreshes - 1} and upright == is_upright(refreshes - 1, 3)
+
+
+def test_none_is_upright_where_no_turn_is_asked_for():
+    assert not any(is_upright(number, 0) for number in range(10))
+    assert [is_upright(number, 3) for number in range(6)] == [False, False, True, False, False, True]

@@ -13,11 +13,15 @@ from tyro.conf import subcommand
 
 from lyra import __version__
 from lyra.cli.doctor import Doctor
+<<<<<<< 63ba127c8b4330e043f0f8ac3152af77fad97130
 <<<<<<< 28c0b379b73546ba2158a4de2c3c533a02c622b2
 =======
 from lyra.cli.embed_text import ModelsEmbedText
 >>>>>>> 4496e6b54f01c5d7f8f12d8d62820b6095c7e068
 from lyra.cli.evaluate import EvaluatePhotos, EvaluateText, EvaluateWorlds
+=======
+from lyra.cli.evaluate import EvaluateCamera, EvaluatePhotos, EvaluateWorlds
+>>>>>>> 11e9b3e9d1128b879574c6c72932684fffa3785f
 from lyra.cli.export import Export
 from lyra.cli.faults import INTERRUPTED, leave_quietly, one_line
 from lyra.cli.film import Film
@@ -47,6 +51,7 @@ COMMANDS: dict[str, type | tuple[str, dict[str, type]]] = {
     "doctor": Doctor,
 <<<<<<< 28c0b379b73546ba2158a4de2c3c533a02c622b2
     "models": ("The networks that ship inside.", {"list": ModelsList, "show": ModelsShow}),
+<<<<<<< 63ba127c8b4330e043f0f8ac3152af77fad97130
 =======
     "models": (
         "The networks: those that ship inside, and published ones.",
@@ -63,6 +68,11 @@ COMMANDS: dict[str, type | tuple[str, dict[str, type]]] = {
     "evaluate": (
         "Measure quality, time and memory.",
         {"worlds": EvaluateWorlds, "photos": EvaluatePhotos, "text": EvaluateText},
+=======
+    "evaluate": (
+        "Measure quality, time and memory.",
+        {"worlds": EvaluateWorlds, "photos": EvaluatePhotos, "camera": EvaluateCamera},
+>>>>>>> 11e9b3e9d1128b879574c6c72932684fffa3785f
     ),
     "synthesize": Synthesize,
     "reconstruct": Reconstruct,

@@ -14,16 +14,26 @@ PATH_BANK = 512
 class PathBank:
     """Random camera paths, drawn once: the six published ones with strengths from half their range to a third above.
 
+    ``reach`` says otherwise: the factors on the lower and the upper end of the published range.
+
     Attributes:
         c2w: [6, N, T, 4, 4] float32 on the device, by trajectory.
     """
 
-    def __init__(self, frames: int, device: torch.device, seed: int, count: int = PATH_BANK) -> None:
+    def __init__(
+        self,
+        frames: int,
+        device: torch.device,
+        seed: int,
+        count: int = PATH_BANK,
+        reach: tuple[float, float] = (0.5, 1.33),
+    ) -> None:
         generator = torch.Generator().manual_seed(seed)
         groups = []
         for spec in OFFICIAL_TRAJECTORIES:
             span = torch.rand(count, generator=generator)
-            strengths = 0.5 * spec.low + span * (1.33 * spec.high - 0.5 * spec.low)
+            low, high = reach[0] * spec.low, reach[1] * spec.high
+            strengths = low + span * (high - low)
             groups.append(trajectory_c2w(spec.name, frames, strengths))
         self.c2w = torch.stack(groups).float().to(device)
 
@@ -45,7 +55,7 @@ class PhotoTiles:
     """
 
     def __init__(self, textures: TextureSet, device: torch.device) -> None:
-        chosen = [i for i, category in enumerate(textures.categories) if category == "photo"]
+        chosen = [i for i, category in enumerate(textures.categories) if category in ("photo", "view")]
         self.tiles = torch.from_numpy(textures.tiles[chosen or slice(None)]).to(device)
 
     def __len__(self) -> int:
@@ -59,23 +69,33 @@ class PhotoTiles:
         """[count, 3, height, width] 0…1: random crops of the full shape, mirrored half of the time."""
         return self._sample(self._pick(count), torch.zeros(count, 1, 3, device=self.tiles.device), height, width)[:, 0]
 
+    def windows(self, count: int, height: int, width: int) -> Tensor:
+        """[count, 3, height, width] 0…1: like `stills`, but of full sharpness; mirrored beyond the picture's border."""
+        motion = torch.zeros(count, 1, 3, device=self.tiles.device)
+        return self._sample(self._pick(count), motion, height, width, (0.75, 1.0))[:, 0]
+
     def clips(self, count: int, frames: int, height: int, width: int, motion: float = 0.35) -> Tensor:
         """[count, frames, 3, height, width] 0…1: smooth pans and zooms over one photograph each."""
         end = torch.randn(count, 1, 3, device=self.tiles.device) * motion / 2
         ramp = torch.linspace(0, 1, frames, device=self.tiles.device)[None, :, None]
         return self._sample(self._pick(count), end * ramp, height, width)
 
-    def _sample(self, pictures: Tensor, motion: Tensor, height: int, width: int) -> Tensor:
+    def _sample(
+        self, pictures: Tensor, motion: Tensor, height: int, width: int, pitch: tuple[float, float] | None = None
+    ) -> Tensor:
         """Cut windows of 0.6 to 1.1 photo pixels per output pixel, so that nothing is minified into aliasing.
 
+        A window does not reach beyond the picture while it rests; with another ``pitch`` than that it may.
         ``motion`` [B, T, 3] is the shift in windows (x, y) and the log zoom of every frame.
         """
         count, frames = motion.shape[:2]
         device = pictures.device
         size = pictures.shape[-1]
         half = pictures.new_tensor([width / size, height / size])
-        scale = 0.6 + 0.5 * torch.rand(count, 1, device=device)
-        scale = torch.minimum(scale, 0.98 / half.max())
+        low, high = pitch or (0.6, 1.1)
+        scale = low + (high - low) * torch.rand(count, 1, device=device)
+        if pitch is None:
+            scale = torch.minimum(scale, 0.98 / half.max())
         extent = (half * scale)[:, None] * torch.exp(0.6 * motion[..., 2:])
         mirror = torch.where(torch.rand(count, 1, 1, device=device) < 0.5, -1.0, 1.0)
         room = (1 - half * scale).clamp(min=0)
@@ -91,28 +111,8 @@ class PhotoTiles:
 
 
 def random_intrinsics(count: int, height: int, width: int, device: torch.device) -> Tensor:
-    """[count, 3, 3] intrinsics with a field of view of 40 to 80 degrees along the long side."""
-    fov_long = torch.deg2rad(40 + 40 * torch.rand(count, device=device))
+    """[count, 3, 3] intrinsics with a field of view of 35 to 90 degrees along the long side."""
+    fov_long = torch.deg2rad(35 + 55 * torch.rand(count, device=device))
     if width < height:
         fov_long = 2 * torch.atan(torch.tan(fov_long / 2) * width / height)
     return intrinsics_from_fov(fov_long, height, width)
-
-
-def photometric(rgb: Tensor, strength: float = 1.0) -> Tensor:
-    """Change exposure, gamma, colour balance, contrast, blur and noise of [B, 3, H, W] pictures, each its own way."""
-    count, device = rgb.shape[0], rgb.device
-
-    def spread(amount: float, channels: int = 1) -> Tensor:
-        return torch.randn(count, channels, 1, 1, device=device) * amount * strength
-
-    out = rgb.clamp(1e-4, 1) ** torch.exp(spread(0.25))
-    out = out * torch.exp(spread(0.2)) * torch.exp(spread(0.08, 3))
-    mean = out.mean(dim=(1, 2, 3), keepdim=True)
-    out = mean + (out - mean) * torch.exp(spread(0.2))
-    grey = out.mean(dim=1, keepdim=True)
-    out = grey + (out - grey) * torch.exp(spread(0.3)) * (torch.rand(count, 1, 1, 1, device=device) > 0.05)
-    soft = F.avg_pool2d(F.pad(out, (1, 1, 1, 1), mode="replicate"), 3, 1)
-    blur = torch.rand(count, 1, 1, 1, device=device) * (torch.rand(count, 1, 1, 1, device=device) < 0.4)
-    out = out + blur * (soft - out)
-    noise = torch.rand(count, 1, 1, 1, device=device) * 0.03 * strength
-    return (out + noise * torch.randn_like(out)).clamp(0, 1)

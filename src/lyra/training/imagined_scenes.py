@@ -50,6 +50,11 @@ class ImaginedScenes:
             parts = {name: part if name == "source" else part[:, views] for name, part in parts.items()}
         return ImaginedScenes(**parts)
 
+    def turned(self) -> "ImaginedScenes":
+        """The same with rows and columns of every picture exchanged: portraits lie in a pool as landscapes do."""
+        parts = {name: getattr(self, name) for name in self.__dataclass_fields__}
+        return ImaginedScenes(**{n: part if n in ("c2w", "K") else part.mT.contiguous() for n, part in parts.items()})
+
     def anchors(self, anchor_frames: tuple[int, ...], clean_source: bool) -> Anchors:
         """Anchors as the decoder takes them; with ``clean_source`` frame 0 shows the picture itself, not its decode."""
         rgb = self.frames[:, :, list(anchor_frames)].float() / 255

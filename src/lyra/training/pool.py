@@ -68,3 +68,40 @@ class ExamplePool:
         oldest = self.next * self.per_refresh - self.filled
         chosen = torch.randint(self.filled, (count,), device=self.store[0].device)
         return (oldest + chosen) % self.size
+
+    def draw_turned(self, count: int, every: int, upright: bool) -> tuple[Tensor, bool]:
+        """Slots of random examples that all have one format, and whether that is the upright one.
+
+        Of ``every`` refreshes the last one is upright (see `is_upright`). A pool too small to hold a whole refresh of
+        the wanted format gives examples of the other one.
+        """
+        held = self._whole_refreshes()
+        wide = every - 1
+        aligned = -(-held.start // every) * every
+        tall = range(aligned - 1 if aligned > held.start else aligned + wide, held.stop, every)
+        left = max(0, held.stop - aligned)
+        flat = left // every * wide + min(left % every, wide)
+        if (upright and tall) or (not flat and tall):
+            chosen = self._random(len(tall), count)
+            return self._slots(tall.start + every * chosen), True
+        if not flat:  # a small pool without a whole turn: what it holds is flat
+            return self._slots(held.start + self._random(len(held), count)), False
+        chosen = self._random(flat, count)
+        return self._slots(aligned + every * torch.div(chosen, wide, rounding_mode="floor") + chosen % wide), False
+
+    def _whole_refreshes(self) -> range:
+        """Numbers of the refreshes of which every example is still there, at least the last one."""
+        oldest = self.next * self.per_refresh - self.filled
+        return range(min(-(-oldest // self.per_refresh), self.next - 1), self.next)
+
+    def _random(self, limit: int, count: int) -> Tensor:
+        return torch.randint(limit, (count,), device=self.store[0].device)
+
+    def _slots(self, refresh: Tensor) -> Tensor:
+        """A random slot of each of these refreshes."""
+        return (refresh * self.per_refresh + self._random(min(self.per_refresh, self.size), len(refresh))) % self.size
+
+
+def is_upright(number: int, every: int) -> bool:
+    """Whether refresh or step ``number`` is one of portrait format: the last of ``every``, none if that is 0."""
+    return every > 0 and number % every == every - 1

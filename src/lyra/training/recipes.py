@@ -24,6 +24,7 @@ class Recipe:
         batch: examples per micro-batch and process.
         pool: examples kept ready on the device; 0 where each is used once.
         decay_vectors: whether biases and gains decay, too.
+        upright_every: of so many refreshes of the pool, and of so many steps, one is of portrait format; 0 for none.
     """
 
     name: str
@@ -35,6 +36,7 @@ class Recipe:
     betas: tuple[float, float] = (0.9, 0.99)
     schedule: Schedule = "cosine"
     decay_vectors: bool = False
+    upright_every: int = 0
 
 
 @dataclass(frozen=True)
@@ -119,7 +121,7 @@ class DecoderRecipe(Recipe):
 def _nano_decoder() -> DecoderRecipe:
     """One stage: all sizes and views from the start; minutes on one GPU."""
     return DecoderRecipe(
-        name="nano", learning_rate=6e-4, weight_decay=0.01, ema_decay=0.998, batch=2, pool=256,
+        name="nano", learning_rate=6e-4, weight_decay=0.01, ema_decay=0.998, batch=2, pool=256, upright_every=3,
         stages=(DecoderStage("all", steps=2000, all_views=2 / 3),),
     )  # fmt: skip
 
@@ -165,7 +167,9 @@ _DECODER = {"nano": _nano_decoder, "progressive": _progressive_decoder, "officia
 _OTHERS: dict[TaskName, tuple[Recipe, ...]] = {
     "tokenizer": (Recipe("nano", learning_rate=1e-3, weight_decay=0.0, ema_decay=0.998, batch=48, pool=512),),
     "depth": (Recipe("nano", learning_rate=6e-4, weight_decay=0.02, ema_decay=0.998, batch=32, pool=0),),
-    "teacher": (Recipe("nano", learning_rate=1e-3, weight_decay=0.01, ema_decay=0.9985, batch=32, pool=4096),),
+    "teacher": (
+        Recipe("nano", learning_rate=1e-3, weight_decay=0.01, ema_decay=0.9985, batch=32, pool=4096, upright_every=3),
+    ),
     "text": (Recipe("nano", learning_rate=2e-3, weight_decay=0.01, ema_decay=0.998, batch=32, pool=3000),),
 }
 
@@ -208,6 +212,7 @@ def describe(recipe: Recipe) -> str:
         f"recipe {recipe.name}: AdamW {recipe.learning_rate:g}, betas {recipe.betas[0]:g} {recipe.betas[1]:g}, "
         f"weight decay {recipe.weight_decay:g}{' on all' if recipe.decay_vectors else ''}, "
         f"{recipe.schedule} after a warm-up, average {recipe.ema_decay:g}, batch {recipe.batch}, pool {recipe.pool}"
+        + (f", portrait format in 1 of {recipe.upright_every} steps" if recipe.upright_every else "")
     ]
     if not isinstance(recipe, DecoderRecipe):
         return lines[0]

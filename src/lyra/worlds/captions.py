@@ -36,6 +36,8 @@ from lyra.worlds.description import Description, Surface, Thing
 from lyra.worlds.misspell import misspell
 
 MOST_THINGS = 5
+_WITH_SURFACES = ("room", "courtyard", "closeup", "city")
+"""Kinds that have surfaces rather than are made of them: a courtyard with brick walls, but a paved street."""
 _OPTIONAL = re.compile(r"\[([^\[\]]*)\]")
 _SLOT = re.compile(r"\{(\w+)\}")
 _WORD = re.compile(r"[a-z0-9]+")
@@ -96,9 +98,9 @@ def plain_caption(description: Description) -> str:
     still = tuple(thing for thing in description.things if thing.noun != description.moving)
     facts = replace(description, things=still[:3])
     parts = [writer.surface(surface) for surface in facts.surfaces[1:]] if facts.kind != "tabletop" else []
-    if facts.kind in ("room", "courtyard"):
+    if facts.kind in _WITH_SURFACES:
         parts = [writer.surface(surface) for surface in facts.surfaces]
-    place = writer.place(facts, facts.kind not in ("room", "courtyard"))
+    place = writer.place(facts, facts.kind not in _WITH_SURFACES)
     parts += [writer.thing(thing) for thing in facts.things]
     if description.moving:
         parts.append(f"a moving {description.moving}")

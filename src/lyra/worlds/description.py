@@ -39,7 +39,7 @@ class Description:
     """One scene from its source camera.
 
     Attributes:
-        kind: room, street, courtyard, landscape or tabletop; "" for unstated.
+        kind: room, street, courtyard, landscape, tabletop, closeup or city; "" for unstated.
         style: such as ``old_town`` or ``desert``; "" for none.
         surfaces: the most telling one first; its material is the material of the scene.
         things: the most prominent one first.

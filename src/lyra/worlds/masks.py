@@ -19,8 +19,8 @@ class MaskSet:
 
     Attributes:
         masks: [K, 256, 256] uint8.
-        kinds: K words: leaves, crown, conifer, bush, grass, ridge, treeline, panes, frame, hole, arch, disc, fence,
-            rail.
+        kinds: K words: leaves, crown, conifer, bush, grass, ridge, treeline, panes, frame, hole, opening, arch,
+            disc, fence, rail.
     """
 
     masks: np.ndarray
@@ -61,6 +61,7 @@ def make_masks(seed: int) -> MaskSet:
     add("hole", 1.0 - _rectangle(0.24, 0.76, 0.2, 0.68))
     add("hole", 1.0 - _rectangle(0.15, 0.85, 0.15, 0.75))
     add("hole", 1.0 - np.maximum(_rectangle(0.12, 0.4, 0.18, 0.7), _rectangle(0.6, 0.88, 0.18, 0.7)))
+    add("opening", 1.0 - _rectangle(0.25, 0.75, 0.17, 0.82))
     add("arch", 1.0 - _arch())
     add("disc", _disc())
     add("fence", _fence())

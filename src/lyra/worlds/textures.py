@@ -174,7 +174,7 @@ def _from_pack(folder: Path, split: Split, limit: int | None) -> TextureSet:
     index = _read_index(folder)
     groups: dict[str, list[str]] = {}
     for record in index["tiles"]:
-        groups.setdefault(_category(record), []).append(_original(record))
+        groups.setdefault(_split_group(record), []).append(_original(record))
     assigned = assign_splits(groups)
     records = [record for record in index["tiles"] if assigned[_original(record)] == split]
     records = _spread(records, limit)
@@ -233,7 +233,7 @@ def _assemble(
         mean_rgb=_mean_linear(tiles),
         seamless=_is_seamless(tiles),
         sky_lights=lights,
-        outdoor_skies=tuple(number for number, inside in enumerate(indoor) if not inside),
+        outdoor_skies=tuple(n for n, inside in enumerate(indoor) if not inside and "city" not in names[n]),
         indoor_skies=tuple(number for number, inside in enumerate(indoor) if inside),
         mask_kinds={kind: tuple(masks.of(kind)) for kind in dict.fromkeys(masks.kinds)},
         by_category={
@@ -273,7 +273,31 @@ _KEEP_AS_IS = ("photo", "facade", "fabric", "water", "roof", "tile", "paper", "o
 _SINGLE_PICTURES = ("entranceguardian", "lanternsupport", "tree_cut", "crate1", "palmtree3", "fire.jpg")
 
 
+_VIEWS = (  # photographs of places that can stand far away: in windows, beyond a street
+    "canyondechelly", "georgewashington", "lincolnmemorial", "castillo", "meidum", "greatpyramid", "bentpyramid",
+    "greatstupa", "charminar", "rangghar", "mysore", "goldentemple", "chambord", "pontdugard", "palaisdespapes",
+    "carcassonne", "arles", "chenonceau", "montstmichel", "rocamadour", "berlincathedral", "schwerin", "aulapalatina",
+    "brandenburg", "neuschwanstein", "machupicchu", "tajmahal", "colosseum", "greatwall", "christtheredeemer",
+    "reimscathedral", "bridge_by", "ajanta",
+)  # fmt: skip
+_ODD = (  # neither a material nor a picture: layouts leave them out
+    "roadtoground", "grass_forestfloor_big", "road_grass_wood", "lantern.jpg", "cake_", "swimming-pool-tiles",
+    "tropic_citytile_plants", "track_01", "road_rome", "canyon_boards", "city_asphalt_1", "racetrack_asphalt",
+)  # fmt: skip
+
+
 def _category(record: dict[str, Any]) -> str:
+    """What layouts may use a tile for."""
+    name = str(record["original"]).replace("\\", "/").split("/")[-1].lower()
+    if any(word in name for word in _ODD):
+        return "odd"
+    if record["category"] == "photo" and any(word in name for word in _VIEWS):
+        return "view"
+    return _split_group(record)
+
+
+def _split_group(record: dict[str, Any]) -> str:
+    """The category within which originals are split; it never changes, or pictures would change sides."""
     category = str(record["category"])
     name = str(record["original"]).replace("\\", "/").split("/")[-1].lower()
     if any(word in name for word in _SINGLE_PICTURES):

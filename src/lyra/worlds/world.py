@@ -37,7 +37,14 @@ TAPER = 39  # cylinder: radius at the top (local −y) is 1 − TAPER
 OCCLUDER = 40  # radius of the ball that stands for this primitive in ambient occlusion, 0: none
 PUFFY = 41  # 1: shade a cutout as if it bulged
 GLOW = 42  # emitted light, in units of the texture colour
-COLUMNS = 44
+# Swings come before spin and velocity: SWING radians and SWAY metres, times sin(RATE t + PHASE) − sin(PHASE).
+SWING_AXIS = slice(43, 46)  # unit, through SWING_PIVOT
+SWING = 46
+SWING_PIVOT = slice(47, 50)
+RATE = 50  # radians per second
+PHASE = 51
+SWAY = slice(52, 55)
+COLUMNS = 55
 
 # Columns of the light row.
 KEY = slice(0, 3)  # direction towards the sun, or position of the lamp
@@ -87,7 +94,7 @@ class World:
 
     @property
     def kind(self) -> str:
-        """room, street, courtyard, landscape or tabletop."""
+        """room, street, courtyard, landscape, tabletop, closeup or city."""
         return self.description.kind
 
     @property

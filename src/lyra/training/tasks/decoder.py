@@ -26,7 +26,7 @@ from lyra.training.imagined_scenes import ImaginedScenes, imagine_scenes
 from lyra.training.losses import gradient_loss, scale_invariant_depth_loss
 from lyra.training.networks import load_part, load_start
 from lyra.training.options import TrainOptions
-from lyra.training.pool import ExamplePool, RefreshPlan
+from lyra.training.pool import ExamplePool, RefreshPlan, is_upright
 from lyra.training.processes import rank_and_size
 from lyra.training.recipes import DecoderRecipe, DecoderStage, decoder_recipe
 from lyra.training.seeds import REFRESH, SHARED, mixed_seed, own_randomness
@@ -34,6 +34,7 @@ from lyra.training.stored_scenes import StoredScenes
 from lyra.training.task import Task
 from lyra.training.world_feed import WorldFeed
 from lyra.worlds import Split, TextureStore, film_source, load_textures
+from lyra.worlds.photographic import degrade, develop, draw_looks
 
 SCENES_PER_REFRESH = 4
 TOKEN, DEPTH_CELL = 16, 32
@@ -105,17 +106,26 @@ class DecoderTask(Task):
         self.plan = RefreshPlan(self.pool.refreshes_for(start, SCENES_PER_REFRESH), every=4)
 
     @property
+    def turns(self) -> int:
+        """How often scenes are of portrait format; those of a store have the format they have."""
+        return 0 if self.stored is not None else self.recipe.upright_every
+
+    @property
     def size(self) -> tuple[int, int]:
         """Height and width of the pictures of the present stage."""
         return self.options.height // self.now.reduce, self.options.width // self.now.reduce
 
-    def _sources(self, feed: WorldFeed, store: TextureStore, photos: PhotoTiles) -> tuple[Tensor, Tensor]:
-        """First pictures [B, 3, H, W] and intrinsics [B, 3, 3]: half worlds, half photographs."""
-        height, width = self.size
+    def _sources(
+        self, feed: WorldFeed, store: TextureStore, photos: PhotoTiles, upright: bool = False
+    ) -> tuple[Tensor, Tensor]:
+        """First pictures [B, 3, H, W] and intrinsics [B, 3, 3]: half worlds, taken by some camera, half photographs."""
+        height, width = self.size[::-1] if upright else self.size
         pictures = film_source(feed.next(), store, height, width)
+        looks = draw_looks(len(pictures.rgb), self.device).without_vignette()
+        taken = develop(pictures.rgb[:, None], looks, pictures.depth[:, None], pictures.scale)
         count = SCENES_PER_REFRESH - len(pictures.rgb)
         K = torch.cat([pictures.K, random_intrinsics(count, height, width, self.device)])
-        return torch.cat([pictures.rgb.clamp(0, 1), photos.stills(count, height, width)]), K
+        return torch.cat([degrade(taken, looks)[:, 0], photos.stills(count, height, width)]), K
 
     def _imagine(self, source: Tensor, K: Tensor, paths: PathBank) -> ImaginedScenes:
         return imagine_scenes(
@@ -128,19 +138,24 @@ class DecoderTask(Task):
             self._refresh(number)
 
     def _refresh(self, number: int) -> None:
+        upright = is_upright(number, self.turns)
         with own_randomness(self.device, REFRESH, self.options.seed, number, rank_and_size()[0]):
             if self.stored is not None:
                 scenes = self.stored.batch(number, SCENES_PER_REFRESH)
             else:
                 self.feed.seek(number)
-                scenes = self._imagine(*self._sources(self.feed, self.store, self.photos), self.paths)
-        self.pool.put(number, scenes.tensors())
+                scenes = self._imagine(*self._sources(self.feed, self.store, self.photos, upright), self.paths)
+        self.pool.put(number, (scenes.turned() if upright else scenes).tensors())
 
     def _draw(self, step: int, views: Tensor) -> ImaginedScenes:
         """Scenes of this step, seen in the clips ``views``."""
         with torch.autocast(self.device.type, enabled=False):
             self._catch_up(self.plan.until(step))
-        return ImaginedScenes(*self.pool.store).pick(self.pool.draw(self.batch), views)
+        if not self.turns:
+            return ImaginedScenes(*self.pool.store).pick(self.pool.draw(self.batch), views)
+        slots, upright = self.pool.draw_turned(self.batch, self.turns, is_upright(step, self.turns))
+        scenes = ImaginedScenes(*self.pool.store).pick(slots, views)
+        return scenes.turned() if upright else scenes
 
     def _decode(self, network: nn.Module, scenes: ImaginedScenes, clean_source: bool) -> GaussianBatch:
         anchors = scenes.anchors(self.anchor_frames, clean_source)
@@ -148,8 +163,10 @@ class DecoderTask(Task):
         gaussians: GaussianBatch = network(inputs)
         return gaussians
 
-    def _render(self, gaussians: GaussianBatch, item: int, c2w: Tensor, K: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        height, width = self.size
+    def _render(
+        self, gaussians: GaussianBatch, item: int, c2w: Tensor, K: Tensor, size: torch.Size
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        height, width = size
         draw = rasterize_deferred if self.now.deferred and torch.is_grad_enabled() else rasterize
         with torch.autocast(self.device.type, enabled=False):
             return draw(
@@ -176,9 +193,10 @@ class DecoderTask(Task):
         clean_source = bool(step % 2) and 0 in self.anchor_frames
         gaussians = self._decode(self.wrapped, scenes, clean_source)
         rendered, targets, depths, truths = [], [], [], []
+        shape = scenes.source.shape[-2:]
         for item in range(self.batch):
             view, frame = choose_targets(stage, count, self.device)
-            rgb, depth, _ = self._render(gaussians, item, scenes.c2w[item, view, frame], scenes.K[item, view])
+            rgb, depth, _ = self._render(gaussians, item, scenes.c2w[item, view, frame], scenes.K[item, view], shape)
             rendered.append(rgb)
             depths.append(depth)
             target = scenes.frames[item, view, frame]
@@ -222,7 +240,7 @@ class DecoderTask(Task):
             for item in range(len(scenes.source)):
                 c2w = scenes.c2w[item, :, ::4].flatten(0, 1)
                 K = scenes.K[item, :, None].expand(-1, scenes.c2w[:, :, ::4].shape[2], -1, -1).flatten(0, 1)
-                rgb, _, _ = self._render(gaussians, item, c2w, K)
+                rgb, _, _ = self._render(gaussians, item, c2w, K, scenes.source.shape[-2:])
                 images.append(rgb.unflatten(0, (scenes.c2w.shape[1], -1)))
                 truths.append(scenes.frames[item, :, ::4].float() / 255)
         self.model.train()

@@ -10,15 +10,20 @@ from lyra.hub import save_model
 from lyra.metrics import depth_error
 from lyra.models.depth import DepthConfig, DepthNet, depth_loss
 from lyra.training.credits import ENCODER_CREDITS, LICENCE
-from lyra.training.device_data import PathBank, photometric
+from lyra.training.device_data import PathBank
 from lyra.training.networks import load_start
 from lyra.training.options import TrainOptions
 from lyra.training.recipes import find_recipe
 from lyra.training.task import Task
 from lyra.training.world_feed import WorldFeed
-from lyra.worlds import Split, TextureStore, film, load_textures
+from lyra.worlds import Clip, Split, TextureStore, film, load_textures
+from lyra.worlds.photographic import degrade, develop, draw_looks
 
 FRAMES = 5
+UPRIGHT = 0.35
+"""Share of the batches in portrait format."""
+CLEAN, STRENGTH = 0.1, 1.6
+"""Pictures left as they are, and how much farther than usual the others are from them: depth must not care."""
 
 
 class DepthTask(Task):
@@ -55,25 +60,32 @@ class DepthTask(Task):
         self.wrapped = network
 
     @torch.no_grad()
-    def _examples(self, feed: WorldFeed, store: TextureStore, views: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """Pictures [B, 3, H, W], depth [B, H, W], sky [B, H, W] bool and focal / width [B]: source and end views."""
+    def _examples(self, feed: WorldFeed, store: TextureStore, views: int) -> tuple[Clip, Tensor]:
+        """Source and end views of worlds, [W, 1, views, ...], and focal / width [W, views]."""
         worlds = feed.next()
         height, width = self.options.height, self.options.width
-        if torch.rand(()) < 0.3:
+        if torch.rand(()) < UPRIGHT:
             height, width = width, height
         paths = self.paths.draw(len(worlds), 1)[:, :, [0, -1][:views]]
         clip = film(worlds, store, paths, height, width)
-        focal = (clip.K[:, 0, 0] / width)[:, None].expand(-1, views).flatten()
-        return clip.rgb.flatten(0, 2), clip.depth.flatten(0, 2), clip.sky.flatten(0, 2), focal
+        return clip, (clip.K[:, 0, 0] / width)[:, None].expand(-1, views)
+
+    @torch.no_grad()
+    def _photographed(self, clip: Clip) -> Tensor:
+        """[B, 3, H, W] the pictures of a clip, each by a camera of its own."""
+        rgb, depth = clip.rgb.flatten(0, 2)[:, None], clip.depth.flatten(0, 2)[:, None]
+        looks = draw_looks(len(rgb), self.device, CLEAN, STRENGTH)
+        scale = clip.scale.repeat_interleave(len(rgb) // len(clip.scale))
+        return degrade(develop(rgb, looks, depth, scale), looks)[:, 0]
 
     def loss(self, step: int, progress: float) -> tuple[Tensor, dict[str, float | Tensor]]:
         """Loss of one batch of newly filmed pictures, half of them mirrored."""
         with torch.no_grad(), torch.autocast(self.device.type, enabled=False):
-            rgb, depth, sky, focal = self._examples(self.feed, self.store, 2)
-            rgb = photometric(rgb)
+            clip, focal = self._examples(self.feed, self.store, 2)
+            rgb, depth, sky = self._photographed(clip), clip.depth.flatten(0, 2), clip.sky.flatten(0, 2)
             if step % 2:
                 rgb, depth, sky = rgb.flip(-1), depth.flip(-1), sky.flip(-1)
-        terms = depth_loss(self.wrapped(rgb), depth, sky, focal)
+        terms = depth_loss(self.wrapped(rgb), depth, sky, focal.flatten())
         return terms.pop("total"), {name: term.detach() for name, term in terms.items()}
 
     @torch.no_grad()
@@ -83,7 +95,8 @@ class DepthTask(Task):
         parts = []
         for _ in range(batches):
             torch.manual_seed(7)
-            rgb, depth, sky, _ = self._examples(feed, store, 1)
+            clip, _ = self._examples(feed, store, 1)
+            rgb, depth, sky = clip.rgb.flatten(0, 2), clip.depth.flatten(0, 2), clip.sky.flatten(0, 2)
             predicted, _, _ = self.model.infer(rgb)
             parts.append((rgb, predicted, depth, sky))
         rgb, predicted, depth, sky = (torch.cat(column) for column in zip(*parts, strict=True))

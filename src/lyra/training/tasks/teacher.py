@@ -15,28 +15,31 @@ from lyra.models.teacher import Teacher, TeacherConfig, TeacherInputs, empty_cac
 from lyra.models.text import TextEncoder
 from lyra.models.tokenizer import Tokenizer
 from lyra.stages.imagine import teacher_inputs
-from lyra.stages.warp import fill_holes, warp_clips
 from lyra.structures import InputError
 from lyra.training.caption_reader import caption_tokens, drop_rows
 from lyra.training.channel_importance import channel_importance
 from lyra.training.credits import CREDITS, LICENCE
 from lyra.training.device_data import PathBank, PhotoTiles
+from lyra.training.lifted_photos import lifted_clips
 from lyra.training.networks import load_part, load_start
 from lyra.training.options import TrainOptions
-from lyra.training.pool import ExamplePool, RefreshPlan
+from lyra.training.pool import ExamplePool, RefreshPlan, is_upright
 from lyra.training.processes import rank_and_size
 from lyra.training.recipes import find_recipe
 from lyra.training.seeds import REFRESH, own_randomness
 from lyra.training.task import Task
+from lyra.training.world_clips import world_clips
 from lyra.training.world_feed import WorldFeed
-from lyra.worlds import Split, TextureStore, film, film_source, load_textures
+from lyra.worlds import Split, film_source, load_textures
 from lyra.worlds.captions import CLEAN
-from lyra.worlds.description import Description
+from lyra.worlds.photographic import draw_looks
 
 FRAMES = 17
 WORLDS_PER_REFRESH = 3
 VIEWS_PER_WORLD = 2
 PHOTO_CLIPS = 2
+PHOTO_REACH = (0.3, 0.85)
+"""Of the published strengths: what a lifted photograph does not show of its surroundings is made up."""
 HOLE_WEIGHT = 5.0
 TEXT_DROPOUT = 0.15
 """So often an example keeps its captions to itself, for guidance and for prompts that are not given."""
@@ -47,8 +50,8 @@ STILL_LEVELS = (0.7, 2.0, 6.0)
 class TeacherTask(Task):
     """EDM loss on clips whose cache is built from predicted depth half of the time.
 
-    A quarter of the examples are photographs that move as flat pictures under the visibility masks of worlds, so that
-    holes are also filled with what photographs look like.
+    A quarter of the examples are lifted photographs, so that holes are also filled with what photographs look like.
+    The worlds are seen through cameras of many kinds. A third of the batches are of portrait format.
 
     Every clip of a world comes with a caption, read by the frozen text encoder; photographs have none. A share of the
     examples (`TrainOptions.stills`) are not clips but first pictures of which nothing is given but the text.
@@ -70,6 +73,8 @@ class TeacherTask(Task):
             textures, "train", WORLDS_PER_REFRESH, 900_000_011 + options.seed, device, options.workers, shared=True
         )
         self.paths = PathBank(FRAMES, device, options.seed)
+        self.short_paths = PathBank(FRAMES, device, options.seed + 1, reach=PHOTO_REACH)
+        self.turns, self.both_compiled = recipe.upright_every, False
         model = self._first_model()
         self.network: nn.Module = model.to(device).train()
         self.wrapped: nn.Module = self.network
@@ -81,7 +86,7 @@ class TeacherTask(Task):
         self.plan = RefreshPlan(self.pool.refreshes_for(start, self.pool.per_refresh), every=2)
         self._catch_up(self.plan.before(step))
         if options.compile:
-            self.model.backbone.compile(dynamic=False)  # clips and stills: two graphs of fixed shape
+            self.model.backbone.compile(dynamic=False)  # clips and stills of both formats: four graphs of fixed shape
 
     def _first_model(self) -> Teacher:
         """The network to start from, told that it reads texts; the number of text tokens touches no weight."""
@@ -108,24 +113,6 @@ class TeacherTask(Task):
         """Train through the wrapped network."""
         self.wrapped = network
 
-    @torch.no_grad()
-    def _film(
-        self, feed: WorldFeed, store: TextureStore, views: int, predicted: Tensor
-    ) -> tuple[Tensor, Tensor, Tensor, tuple[Description, ...]]:
-        """Clips [B, T, 3, H, W], their warps, visibility [B, T, H, W], W descriptions.
-
-        ``predicted`` [W] bool picks the worlds whose cache has predicted depth.
-        """
-        worlds = feed.next()
-        paths = self.paths.draw(len(worlds), views)
-        clip = film(worlds, store, paths, self.options.height, self.options.width)
-        source, truth = clip.rgb[:, 0, 0], clip.depth[:, 0, 0]
-        estimate, _, _ = self.depth_net.infer(source)
-        depth = torch.where(predicted[:, None, None], estimate, truth)
-        repeat = torch.arange(len(worlds), device=self.device).repeat_interleave(views)
-        warped, _, mask = warp_clips(source[repeat], depth[repeat], clip.K[repeat], paths.flatten(0, 1))
-        return clip.rgb.flatten(0, 1), warped, mask, worlds.descriptions
-
     def _catch_up(self, until: int) -> None:
         for number in self.pool.missing(until, self.plan.first):
             self._refresh(number)
@@ -133,35 +120,57 @@ class TeacherTask(Task):
     @torch.no_grad()
     def _refresh(self, number: int) -> None:
         self.feed.seek(number)
+        upright = is_upright(number, self.turns)
         with own_randomness(self.device, REFRESH, self.options.seed, number, rank_and_size()[0]):
-            clean, inputs = self._examples()
+            clean, inputs = self._examples(upright)
         # what training rounds to bfloat16 in its first layer need not be kept in more
         dtype = torch.bfloat16 if self.device.type == "cuda" else torch.float32
         assert inputs.source is not None and inputs.text is not None
-        parts = (clean, inputs.source, inputs.warped, inputs.mask, inputs.text)
-        self.pool.put(number, [part.to(dtype) for part in parts])
+        parts = [clean, inputs.source, inputs.warped, inputs.mask]
+        parts = [part.mT for part in parts] if upright else parts  # in the pool, portraits lie on their side
+        self.pool.put(number, [part.to(dtype) for part in (*parts, inputs.text)])
 
-    def _examples(self) -> tuple[Tensor, TeacherInputs]:
+    def _examples(self, upright: bool) -> tuple[Tensor, TeacherInputs]:
         """New clips as normalised latents, and what the teacher is told of them."""
+        height, width = self._size(upright)
+        worlds = self.feed.next()
         predicted = torch.rand(WORLDS_PER_REFRESH, device=self.device) < 0.5
-        clips, warped, mask, worlds = self._film(self.feed, self.store, VIEWS_PER_WORLD, predicted)
-        moving = self.photos.clips(PHOTO_CLIPS, FRAMES, self.options.height, self.options.width, motion=0.12)
-        borrowed = mask[torch.randint(len(mask), (PHOTO_CLIPS,), device=self.device)].flip(-1)
-        holed = fill_holes(moving.flatten(0, 1), borrowed.flatten(0, 1)).unflatten(0, moving.shape[:2])
-        clips, warped, mask = (torch.cat(p) for p in ((clips, moving), (warped, holed), (mask, borrowed)))
+        paths = self.paths.draw(WORLDS_PER_REFRESH, VIEWS_PER_WORLD)
+        looks = draw_looks(WORLDS_PER_REFRESH, self.device)
+        filmed = world_clips(worlds, self.store, paths, height, width, self.depth_net, predicted, looks)
+        lifted = lifted_clips(
+            self.photos, self.depth_net, self.short_paths.draw(PHOTO_CLIPS, 1)[:, 0], height, width,
+            draw_looks(PHOTO_CLIPS, self.device),
+        )  # fmt: skip
+        clips, warped, mask = (torch.cat(pair) for pair in zip(filmed, lifted[:3], strict=True))
         with torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self.device.type == "cuda"):
             clean = self.tokenizer.normalize(self.tokenizer.encode(clips.transpose(1, 2)))
             inputs = teacher_inputs(self.tokenizer, clips[:, 0], warped, mask)
-        return clean, replace(
-            inputs, text=caption_tokens(self.text_encoder, worlds, VIEWS_PER_WORLD, uncaptioned=PHOTO_CLIPS)
-        )
+        text = caption_tokens(self.text_encoder, worlds.descriptions, VIEWS_PER_WORLD, uncaptioned=PHOTO_CLIPS)
+        return clean, replace(inputs, text=text)
+
+    def _size(self, upright: bool) -> tuple[int, int]:
+        size = (self.options.height, self.options.width)
+        return size[::-1] if upright else size
 
     def loss(self, step: int, progress: float) -> tuple[Tensor, dict[str, float | Tensor]]:
         """Weighted EDM loss of one batch from the pool; every second step some new clips replace old ones."""
         with torch.autocast(self.device.type, enabled=False):
             self._catch_up(self.plan.until(step))
-        slots = self.pool.draw(self.batch)
-        clean, source, warped, mask, text = (part[slots].float() for part in self.pool.store)
+        if self.options.compile and self.turns and not self.both_compiled:
+            self.both_compiled = True  # in the first step, whose time is not counted
+            with own_randomness(self.device, 0):
+                self._batch_loss(not is_upright(step, self.turns))
+        return self._batch_loss(is_upright(step, self.turns))
+
+    def _batch_loss(self, upright: bool) -> tuple[Tensor, dict[str, float | Tensor]]:
+        """Loss of a batch in one of the two formats."""
+        if self.turns:
+            slots, upright = self.pool.draw_turned(self.batch, self.turns, upright)
+        else:
+            slots = self.pool.draw(self.batch)
+        *pictures, text = (part[slots].float() for part in self.pool.store)
+        clean, source, warped, mask = (part.mT.contiguous() for part in pictures) if upright else pictures
         inputs = TeacherInputs(source, warped, mask, drop_rows(text, TEXT_DROPOUT))
         clips = slice(self.stills, None)
         loss, numbers = self._clip_loss(clean[clips], inputs.items(clips))
@@ -212,7 +221,10 @@ class TeacherTask(Task):
         feed, store = WorldFeed(textures, split, worlds, 0, self.device, 0), textures.to(self.device)
         torch.manual_seed(11)
         everything = torch.ones(worlds, dtype=torch.bool, device=self.device)
-        clips, warped, mask, _ = self._film(feed, store, 1, everything)
+        paths = self.paths.draw(worlds, 1)
+        clips, warped, mask = world_clips(
+            feed.next(), store, paths, self.options.height, self.options.width, self.depth_net, everything
+        )
         config = self.model.config
         inputs = teacher_inputs(self.tokenizer, clips[:, 0], warped, mask)
         sigmas = karras_sigmas(steps, config.sigma_min, config.sigma_max)

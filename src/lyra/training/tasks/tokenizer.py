@@ -21,6 +21,7 @@ from lyra.training.seeds import REFRESH, own_randomness
 from lyra.training.task import Task
 from lyra.training.world_feed import WorldFeed
 from lyra.worlds import Split, film, load_textures
+from lyra.worlds.photographic import degrade, develop, draw_looks
 
 FRAMES = 17
 CROP = 128
@@ -69,7 +70,9 @@ class TokenizerTask(Task):
         worlds = self.feed.next()
         paths = self.paths.draw(len(worlds), VIEWS_PER_WORLD)
         clip = film(worlds, self.store, paths, self.options.height, self.options.width)
-        return clip.rgb.flatten(0, 1)
+        looks = draw_looks(len(worlds) * VIEWS_PER_WORLD, self.device)
+        scale = clip.scale.repeat_interleave(VIEWS_PER_WORLD)
+        return develop(clip.rgb.flatten(0, 1), looks, clip.depth.flatten(0, 1), scale)
 
     def _clips(self) -> Tensor:
         """[B, T, 3, H, W] uint8: newly filmed worlds."""
@@ -85,7 +88,11 @@ class TokenizerTask(Task):
             self.pool.put(number, [self._clips()])
 
     def _crops(self) -> Tensor:
-        """[B, 3, T, crop, crop]: filmed crops and moving photographs; a fifth of each stands still."""
+        """[B, 3, T, crop, crop]: filmed crops and moving photographs; a fifth of each stands still.
+
+        Only what stands still has new noise and JPEG traces: the code must carry them, for the first frame is a
+        photograph. In clips they would be drawn anew for every frame, which no code of eight frames can hold.
+        """
         filmed = (2 * self.batch + 2) // 3
         clips = self.pool.store[0][self.pool.draw(filmed)]
         top = int(torch.randint(self.options.height - self.crop + 1, (1,)))
@@ -94,12 +101,13 @@ class TokenizerTask(Task):
         photos = self.photos.clips(self.batch - filmed, FRAMES, self.crop, self.crop)
         batch = torch.cat([worlds, photos])
         still = torch.rand(len(batch), 1, 1, 1, 1, device=self.device) < 0.2
-        return torch.where(still, batch[:, :1], batch).transpose(1, 2)
+        taken = degrade(batch[:, :1], draw_looks(len(batch), self.device))
+        return torch.where(still, taken, batch).transpose(1, 2)
 
     def loss(self, step: int, progress: float) -> tuple[Tensor, dict[str, float | Tensor]]:
         """Reconstruction loss of one batch of crops."""
-        self._catch_up(self.plan.until(step))
         with torch.no_grad(), torch.autocast(self.device.type, enabled=False):
+            self._catch_up(self.plan.until(step))
             video = self._crops()
         decoded, latents = self.wrapped(video)
         error = decoded.float() - video

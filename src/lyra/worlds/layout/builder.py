@@ -14,9 +14,11 @@ from lyra.worlds.world import (
     CUTOUT,
     CYLINDER,
     ELLIPSOID,
+    GLOW,
     LEAVES,
     QUAD,
     SHAPES,
+    SWING_AXIS,
 )
 
 Point = tuple[float, float, float]
@@ -53,7 +55,8 @@ _FALLBACKS: dict[str, tuple[str, ...]] = {
     "paper": ("wood", "fabric", "wall"),
     "other": ("fabric", "wood"),
     "single": ("wood",),
-    "photo": ("fabric", "wall"),
+    "photo": ("view", "fabric", "wall"),
+    "view": ("photo", "fabric"),
 }
 
 
@@ -182,6 +185,7 @@ class Builder:
         target = min(max(mean, lightness[0]), lightness[1])
         factor = min(target / max(mean, 1e-3), 3.0) * self.uniform(1 - vary, 1 + vary)
         tint = (factor * self.uniform(0.94, 1.06), factor * self.uniform(0.96, 1.04), factor * self.uniform(0.92, 1.06))
+        tint = muted(tint, self.catalogue.mean_rgb[tile])
         return Material(
             tile=tile,
             metres=metres * self.uniform(0.8, 1.25),
@@ -190,6 +194,16 @@ class Builder:
             macro=macro,
             gloss=gloss,
         )
+
+    def dyed(
+        self, hue: Colour, *categories: str, metres: float = 0.5, gloss: float = 0.0, strength: float = 1.0
+    ) -> Material:
+        """A tile of the categories (plaster without any) whose mean is brought to the linear colour ``hue``."""
+        base = self.material(*(categories or ("plaster",)), metres=metres, gloss=gloss, vary=0.05)
+        mean = self.catalogue.mean_rgb[base.tile]
+        light = strength * self.uniform(0.85, 1.15)
+        tint = tuple(min(light * hue[k] / max(float(mean[k]), 0.03), 6.0) for k in range(3))
+        return base.tinted((tint[0], tint[1], tint[2]))
 
     def leaf(self, metres: float = 1.6) -> Material:
         """Leaves: the greener tiles, pulled towards a natural green, now and then an autumn colour."""
@@ -211,7 +225,7 @@ class Builder:
 
     def meadow(self, *categories: str, metres: float) -> Material:
         """Ground whose colour is pulled a little towards earthy tones."""
-        base = self.material(*categories, metres=metres, lightness=(0.1, 0.45), macro=0.8)
+        base = self.material(*categories, metres=metres, lightness=(0.1, 0.45), macro=0.5)
         own = [max(float(value), 0.02) for value in self.catalogue.mean_rgb[base.tile]]
         if own[1] < 1.15 * own[0]:
             return base
@@ -223,6 +237,11 @@ class Builder:
     def picture(self) -> Material:
         """A photograph shown once."""
         return Material(tile=self.random.choice(self.tiles("photo")), metres=1.0, mirror=True)
+
+    def view(self) -> Material:
+        """A photograph of a place, as bright as daylight seen from inside."""
+        tile = self.random.choice(self.tiles("view"))
+        return Material(tile=tile, metres=1.0, mirror=True, glow=self.uniform(0.8, 1.8))
 
     def paint(self) -> Material:
         """A plain painted wall in a room colour."""
@@ -336,6 +355,47 @@ class Builder:
         radius = occluder * (half[0] * half[1] * half[2]) ** (1 / 3)
         self._add(ELLIPSOID, _yaw_rows(yaw), centre, half, material, from_above=from_above, occluder=radius)
 
+    def blob(
+        self, centre: Point, half: Point, material: Material, yaw: float = 0.0, lean: float = 0.0, roll: float = 0.0,
+        occluder: float = 0.0,
+    ) -> None:  # fmt: skip
+        """An ellipsoid turned any way: rolled about its own z, leant about x, then yawed."""
+        radius = occluder * (half[0] * half[1] * half[2]) ** (1 / 3)
+        self._add(ELLIPSOID, _turned_rows(yaw, lean, roll), centre, half, material, occluder=radius)
+
+    def block(
+        self, centre: Point, half: Point, material: Material, yaw: float = 0.0, lean: float = 0.0, roll: float = 0.0,
+        stretch: bool = False, ball: float = 0.0,
+    ) -> None:  # fmt: skip
+        """A box turned any way, as `blob` is."""
+        radius = ball * (half[0] * half[1] * half[2]) ** (1 / 3)
+        self._add(BOX, _turned_rows(yaw, lean, roll), centre, half, material, stretch=stretch, occluder=radius)
+
+    def rod(
+        self, start: Point, end: Point, radius: float, material: Material, taper: float = 0.0, ball: float = 0.0
+    ) -> None:
+        """A cylinder from ``start`` to ``end``, where it is thinner by the share ``taper``."""
+        along = np.array([start[0] - end[0], end[1] - start[1], start[2] - end[2]])
+        length = max(float(np.linalg.norm(along)), 1e-4)
+        along /= length
+        side = np.cross(along, (0.0, 0.0, 1.0) if abs(along[2]) < 0.9 else (1.0, 0.0, 0.0))
+        side /= np.linalg.norm(side)
+        rows = (*side, *along, *np.cross(side, along))
+        centre = ((start[0] + end[0]) / 2, (start[1] + end[1]) / 2, (start[2] + end[2]) / 2)
+        around = max(1.0, round(2 * math.pi * radius / material.metres))
+        scale = (around, length / 2 / material.metres, radius / material.metres)
+        self._add(
+            CYLINDER, tuple(map(float, rows)), centre, (radius, length / 2, radius), material, scale=scale, taper=taper,
+            occluder=ball * radius,
+        )  # fmt: skip
+
+    def sheet(
+        self, centre: Point, half_x: float, half_z: float, material: Material, mask: int,
+        mask_repeat: tuple[float, float] = (1.0, 1.0),
+    ) -> None:  # fmt: skip
+        """A silhouette lying on the ground, seen from above; the bottom of its mask is at the far end."""
+        self.upright(centre, half_x, half_z, 0.0, material, mask=mask, mask_repeat=mask_repeat, lean=math.pi / 2)
+
     def leaves(
         self, centre: Point, half: Point, material: Material, mask: int, repeat: float, yaw: float = 0.0
     ) -> None:
@@ -374,7 +434,8 @@ class Builder:
             0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0,
             float(material.tile), *scale, *offset, 1.0 if material.mirror else 0.0, 1.0 if from_above else 0.0,
             *material.tint, material.macro, material.gloss, float(max(mask, 0)), *mask_repeat,
-            1.0 if one_sided else 0.0, taper, occluder, 1.0 if puffy else 0.0, material.glow, 0.0,
+            1.0 if one_sided else 0.0, taper, occluder, 1.0 if puffy else 0.0, material.glow,
+            *(0.0,) * (COLUMNS - GLOW - 1),
         )  # fmt: skip
         self._shapes.append(shape)
         self._group_of.append(self.group)
@@ -389,6 +450,20 @@ class Builder:
         for number in range(first, len(self._rows)):
             row = self._rows[number]
             self._rows[number] = (*row[:15], *velocity, spin, *pivot, *row[22:])
+
+    def swing(
+        self,
+        rows: range,
+        axis: Point,
+        amplitude: float,
+        rate: float,
+        phase: float,
+        pivot: Point,
+        sway: Point = (0, 0, 0),
+    ) -> None:
+        """Let the primitives ``rows`` swing to and fro (see `frame_tables`); axis, pivot and sway in world axes."""
+        for number in rows:
+            self._rows[number] = (*self._rows[number][: SWING_AXIS.start], *axis, amplitude, *pivot, rate, phase, *sway)
 
     # ------------------------------------------------------------------ result
 
@@ -448,6 +523,33 @@ _AUTUMN: tuple[Colour, ...] = ((0.30, 0.14, 0.03), (0.28, 0.20, 0.05), (0.24, 0.
 def _yaw_rows(yaw: float) -> tuple[float, ...]:
     s, c = math.sin(yaw), math.cos(yaw)
     return (c, 0.0, -s, 0.0, 1.0, 0.0, s, 0.0, c)
+
+
+def _turned_rows(yaw: float, lean: float, roll: float) -> tuple[float, ...]:
+    """Local axes in world coordinates, row by row."""
+    s, c = math.sin(lean), math.cos(lean)
+    tilt = np.array([[1, 0, 0], [0, c, -s], [0, s, c]])
+    s, c = math.sin(roll), math.cos(roll)
+    turn = np.array([[c, -s, 0], [s, c, 0], [0, 0, 1]])
+    axes = np.array(_yaw_rows(yaw)).reshape(3, 3).T @ tilt @ turn  # columns are local axes
+    return tuple(float(value) for value in axes.T.flatten())
+
+
+def muted(tint: Colour, mean: np.ndarray) -> Colour:
+    """``tint`` with the saturation of tint · mean brought down to what surfaces have: vivid blue wood is rare.
+
+    Browns and leaf greens, where blue is least and green at hand, may be far more saturated than other colours.
+    """
+    shown = [max(float(mean[k]) * tint[k], 1e-4) for k in range(3)]
+    highest, lowest = max(shown), min(shown)
+    limit = 0.9 if shown[2] == lowest and shown[1] > 0.3 * shown[0] else 0.65
+    if 1 - lowest / highest <= limit:
+        return tint
+    grey = sum(shown) / 3
+    # (lowest + a (grey − lowest)) / (highest + a (grey − highest)) = 1 − limit
+    share = ((1 - limit) * highest - lowest) / (grey - lowest - (1 - limit) * (grey - highest))
+    mixed = [value + share * (grey - value) for value in shown]
+    return (mixed[0] / shown[0] * tint[0], mixed[1] / shown[1] * tint[1], mixed[2] / shown[2] * tint[2])
 
 
 def _cross(a: Sequence[float], b: Sequence[float]) -> Point:

@@ -3,7 +3,7 @@
 import numpy as np
 
 from lyra.worlds.layout.builder import Table
-from lyra.worlds.world import BOX, CENTRE, CUTOUT, ELLIPSOID, HALF, QUAD, ROWS
+from lyra.worlds.world import BOX, CENTRE, CUTOUT, CYLINDER, ELLIPSOID, HALF, QUAD, ROWS
 
 _RAYS_X, _RAYS_Y = 20, 12
 # camera positions that must be free, in units of the median depth (x right, y down, z forward)
@@ -15,6 +15,8 @@ _PATH = np.array(
     np.float32,
 )  # fmt: skip
 _MARGIN = 0.14
+_NEAREST = 0.15
+_EYE_ABOVE_GROUND = 0.02
 
 
 def clear_the_way(table: Table, c2w: np.ndarray, fov: float) -> Table:
@@ -34,6 +36,31 @@ def clear_the_way(table: Table, c2w: np.ndarray, fov: float) -> Table:
             break
         table = table.keep(~np.isin(groups, list(near)))
     return table
+
+
+def has_room(table: Table, c2w: np.ndarray, fov: float) -> bool:
+    """Whether no camera position lies inside something or in the ground, and nothing in view is too near.
+
+    Args:
+        table: what is left after `clear_the_way`.
+        c2w, fov: the source camera.
+    """
+    rows, shapes = table.rows, table.shapes
+    depth, _ = coarse_depth(rows, shapes, c2w, fov)
+    finite = depth[np.isfinite(depth)]
+    if not len(finite) or finite.min() < _NEAREST * np.median(finite):
+        return False
+    points = (_PATH * np.median(finite)) @ c2w[:3, :3].T + c2w[:3, 3]
+    if (points[:, 1] > -_EYE_ABOVE_GROUND).any():  # y points down
+        return False
+    matrix = rows[:, ROWS].reshape(-1, 3, 3) / rows[:, HALF][:, :, None]
+    square = np.einsum("pij,pnj->pni", matrix, points[None] - rows[:, None, CENTRE]) ** 2
+    in_box = (square < 1).all(-1)
+    in_tube = (square[..., 0] + square[..., 2] < 1) & (square[..., 1] < 1)
+    in_ball = square.sum(-1) < 1
+    solid = shapes[:, None]
+    inside = np.where(solid == BOX, in_box, np.where(solid == CYLINDER, in_tube, in_ball & (solid >= ELLIPSOID)))
+    return not inside.any()
 
 
 def coarse_depth(rows: np.ndarray, shapes: np.ndarray, c2w: np.ndarray, fov: float) -> tuple[np.ndarray, np.ndarray]:

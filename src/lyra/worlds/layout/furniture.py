@@ -110,7 +110,7 @@ def shelf(build: Builder, x: float, z: float, yaw: float, wood: Material) -> Non
             build.box(
                 (px, y + 0.012 + tall, pz),
                 (wide, tall, depth * 0.75),
-                build.material("photo", "fabric", metres=0.7),
+                build.material("fabric", "paper", "wood", metres=0.12, lightness=(0.05, 0.5)),
                 yaw,
                 ball=0.0,
             )

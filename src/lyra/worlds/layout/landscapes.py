@@ -98,9 +98,10 @@ def landscape(build: Builder) -> Stage:
         eye=(0.0, build.uniform(1.3, 2.6), 0.0),
         yaw=build.uniform(-0.15, 0.15),
         pitch=build.uniform(-0.02, 0.14),
-        fov=(42.0, 80.0),
+        fov=(36.0, 82.0),
         haze=build.random.choice((0.0015, 0.003, 0.006, 0.012)) * build.uniform(0.6, 1.3),
         mover=(0.0, build.uniform(0.5, 2.0) if build.chance(0.25) else 0.0, build.uniform(7, 12)),
+        movers=("ball", "person", "dog"),
         mover_reach=2.5,
         mover_size=0.35,
     )

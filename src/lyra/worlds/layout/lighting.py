@@ -87,7 +87,7 @@ def _indoor(build: Builder, stage: Stage, light: np.ndarray, up: np.ndarray) -> 
     room = stage.room
     assert room is not None
     size = min(room[5] - room[4], 2 * room[1])
-    distance = math.dist(stage.lamp, stage.eye) if stage.kind == "tabletop" else 0.5 * size
+    distance = math.dist(stage.lamp, stage.eye) if stage.kind in ("tabletop", "closeup") else 0.5 * size
     light[KEY_RGB] = warm * build.uniform(0.35, 0.75) * max(distance, 0.9) ** 2
     day = 0.5 + 0.5 * up
     light[UP_RGB] = day * build.uniform(0.38, 0.6)
@@ -96,5 +96,20 @@ def _indoor(build: Builder, stage: Stage, light: np.ndarray, up: np.ndarray) -> 
     light[FILL] = fill / np.linalg.norm(fill)
     light[FILL_STRENGTH] = build.uniform(0.4, 1.1)
     light[EXPOSURE] = build.uniform(0.95, 1.45)
+    if stage.sunny:
+        _sun_through_windows(build, stage, light)
     light[ROOM] = (room[0], room[1], -room[3], -room[2], room[4], room[5])
     light[ROOM_SHADE] = 0.4
+
+
+def _sun_through_windows(build: Builder, stage: Stage, light: np.ndarray) -> None:
+    """The sun instead of the lamp: its light falls through the holes in the walls as patches on floor and furniture."""
+    azimuth = math.atan2(stage.window[0], stage.window[2]) + build.uniform(-0.8, 0.8)
+    elevation = build.uniform(0.5, 0.95)
+    light[KEY] = (
+        math.sin(azimuth) * math.cos(elevation),
+        -math.sin(elevation),
+        math.cos(azimuth) * math.cos(elevation),
+    )
+    light[KEY_IS_POINT] = 0.0
+    light[KEY_RGB] = np.array((1.0, 0.92, 0.78), np.float32) * build.uniform(2.0, 4.5)

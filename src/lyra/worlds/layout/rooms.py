@@ -1,14 +1,18 @@
 """Rooms with furniture, pictures and windows."""
 
 import math
+from dataclasses import replace
 
-from lyra.worlds.layout import furniture
+from lyra.worlds.layout import furniture, subjects
 from lyra.worlds.layout.builder import Builder, Material
 from lyra.worlds.layout.plants import potted_plant
 from lyra.worlds.layout.stage import Stage
 
 # facing of the wall's front, by name
 _FACING = {"left": math.pi / 2, "right": -math.pi / 2, "far": math.pi}
+
+
+_NEIGHBOURS = ((0.5, 0.48, 0.44), (0.4, 0.2, 0.13), (0.6, 0.52, 0.4))
 
 
 def room(build: Builder) -> Stage:
@@ -37,7 +41,7 @@ def room(build: Builder) -> Stage:
     build.ceiling(0, middle, half_x, half_z, top, height)
     window_wall = build.random.choice(("left", "right", "far", "far"))
     accent = build.paint() if build.chance(0.3) else wall
-    mural = build.picture() if build.chance(0.12) else None
+    mural = build.picture() if build.chance(0.02) else None
     for name in ("left", "right", "far"):
         material = accent if name == "far" else wall
         _wall(
@@ -76,12 +80,14 @@ def room(build: Builder) -> Stage:
         eye=(eye_x, build.uniform(1.15, 1.65), eye_z),
         yaw=math.atan2(aim_x - eye_x, depth - eye_z),
         pitch=build.uniform(0.02, 0.18),
-        fov=(55.0, 88.0),
+        fov=(44.0, 88.0),
         indoor=True,
         lamp=lamp,
         window=toward,
+        sunny=build.chance(0.45),
         room=(-half_x, half_x, 0.0, height, near, depth),
         mover=(0.2 * half_x, build.uniform(0.3, 1.6) if build.chance(0.4) else 0.0, 0.6 * depth),
+        movers=("ball", "box", "person"),
         mover_reach=0.5 * half_x,
         mover_size=0.14,
     )
@@ -146,19 +152,56 @@ def _wall(
         (centre[0] - 2 * inward[0], centre[1], centre[2] - 2 * inward[1]), half, height / 2, facing, frame,
         mask=build.catalogue.mask_kinds["rail"][0], mask_repeat=(max(1.0, round(repeat * 0.4)), 1.0),
     )  # fmt: skip
+    if repeat <= 3 and build.chance(0.5):
+        _curtains(build, centre, half, repeat, facing)
+
+
+def _on_top(build: Builder, x: float, z: float, yaw: float, top: float) -> None:
+    """A vase, or what people leave on tables."""
+    if build.chance(0.4):
+        furniture.vase(build, x + 0.1, z, top)
+    things = (subjects.books, subjects.fruits, subjects.plant_pot, subjects.bottle, subjects.pebbles)
+    for right in (-0.3, 0.32):
+        if build.chance(0.6):
+            px, pz = furniture._place(x, z, yaw, right, build.uniform(-0.1, 0.1))
+            build.random.choice(things)(build, px, pz, top)
 
 
 def _outside(build: Builder, depth: float) -> None:
-    """What a window shows below the sky."""
+    """What a window shows below the sky: a photograph of a place, or trees and houses."""
     garden = build.meadow("grass", metres=4.0)
     build.floor(0, depth / 2, 150, 150, garden, height=-build.uniform(0.3, 3.5))
+    seen = build.random.random()
     for side in (-1, 0, 1):
-        x, z = (side * 24.0, depth / 2) if side else (0.0, depth + 24.0)
+        away = build.uniform(12, 30)
+        x, z = (side * away, depth / 2) if side else (0.0, depth + away)
         facing = -side * math.pi / 2 if side else math.pi
-        leaves = build.leaf(3.0)
+        if seen < 0.4:
+            build.upright((x, 3.0, z), 1.1 * away, 0.7 * away, facing, build.view(), stretch=True)
+            continue
+        if seen < 0.6:
+            wall = build.dyed(build.random.choice(_NEIGHBOURS), "plaster", "brick")
+            build.upright((x, 3.0, z), 40, build.uniform(4, 8), facing, replace(wall, metres=2.2, glow=0.5))
+        kind = build.random.choice(("treeline", "crown", "leaves", "bush"))
+        repeat = {"treeline": 2.0, "crown": 7.0, "leaves": 6.0, "bush": 9.0}[kind]
+        leaves = replace(build.leaf(3.0), glow=build.uniform(0.2, 0.8))
         build.upright(
-            (x, 2.0, z), 40, build.uniform(4, 7), facing, leaves, mask=build.mask("treeline"), mask_repeat=(2.0, 1.0)
-        )
+            (0.95 * x, 2.0, z - 1.0 if not side else z), 40, build.uniform(3, 7), facing, leaves, mask=build.mask(kind),
+            mask_repeat=(repeat, 1.0), puffy=True,
+        )  # fmt: skip
+
+
+def _curtains(build: Builder, centre: tuple[float, float, float], half: float, repeat: float, facing: float) -> None:
+    """Cloth at both sides of each window of a wall."""
+    cloth = build.material("fabric", "plaster", metres=0.8, lightness=(0.15, 0.7))
+    cloth = replace(cloth, glow=0.15)
+    bay, high = 2 * half / repeat, centre[1]
+    for window in range(int(repeat)):
+        for edge in (0.21, 0.79):
+            along = (window + edge) * bay - half
+            x, z = centre[0] + math.cos(facing) * along, centre[2] - math.sin(facing) * along
+            place = (x + 0.07 * math.sin(facing), 0.98 * high, z + 0.07 * math.cos(facing))
+            build.box(place, (0.07 * bay, 0.94 * high, 0.03), cloth, facing, ball=0.0)
 
 
 def _furnish(
@@ -203,7 +246,12 @@ def _furnish(
             door = build.material("door", "wood", metres=1.0, lightness=(0.08, 0.5))
             x = build.uniform(-0.6, 0.6) * half_x
             build.new_object("door")
-            build.box((x, 1.02, depth - 0.01), (0.47, 1.02, 0.02), door.tinted((1.1, 1.1, 1.1)), stretch=True, ball=0.0)
+            build.box((x, 1.02, depth - 0.03), (0.47, 1.02, 0.02), door.tinted((1.1, 1.1, 1.1)), stretch=True, ball=0.0)
+            if build.chance(0.2):  # it opens and closes
+                leaf = range(len(build) - 1, len(build))
+                hinge = (x - 0.47, 0.0, depth - 0.05)
+                wide, rate = build.uniform(0.3, 0.6), build.uniform(0.8, 1.6)
+                build.swing(leaf, (0.0, 1.0, 0.0), wide, rate, -math.pi / 2, hinge)
             build.end_object()
         else:
             furniture.wall_picture(
@@ -218,7 +266,7 @@ def _furnish(
             build.new_object("rug")
             build.box((x, 0.006, z), (1.3, 0.006, 0.95), rug, yaw, ball=0.0)
         top = furniture.table(build, x, z, yaw, wood)
-        furniture.vase(build, x + 0.1, z, top)
+        _on_top(build, x, z, yaw, top)
         for right, forward, turn in ((0.0, 0.75, math.pi), (0.95, 0.0, -math.pi / 2), (-0.95, 0.0, math.pi / 2)):
             if build.chance(0.6):
                 cx, cz = furniture._place(x, z, yaw, right, forward)
@@ -233,3 +281,16 @@ def _furnish(
         furniture.vase(build, x, depth - 1.6, 0.35)
         build.end_object()
     build.end_object()
+    for _ in range(build.random.choice((0, 0, 1, 2))):
+        px, pz = build.uniform(-0.6, 0.6) * half_x, build.uniform(0.3, 0.8) * depth
+        what = build.random.random()
+        if what < 0.3:
+            subjects.pet(build, px, pz, 0.0)
+        elif what < 0.6:
+            build.new_object("box")
+            size = build.uniform(0.12, 0.25)
+            skin = build.material("paper", "wood", "fabric", metres=0.5, lightness=(0.08, 0.5))
+            build.box((px, size, pz), (size * build.uniform(1, 1.6), size, size), skin, build.uniform(0, 3))
+            build.end_object()
+        else:
+            furniture.chair(build, px, pz, build.uniform(-3, 3), wood, fabric)

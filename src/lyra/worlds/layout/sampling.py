@@ -6,20 +6,34 @@ import random
 import numpy as np
 
 from lyra.worlds.layout.builder import Builder
-from lyra.worlds.layout.clearance import clear_the_way
+from lyra.worlds.layout.cities import city
+from lyra.worlds.layout.clearance import clear_the_way, has_room
+from lyra.worlds.layout.closeups import closeup
+from lyra.worlds.layout.forests import forest
+from lyra.worlds.layout.lakes import lake
 from lyra.worlds.layout.landscapes import landscape
 from lyra.worlds.layout.lighting import choose_light
+from lyra.worlds.layout.mountains import mountain
+from lyra.worlds.layout.movers import add_mover
+from lyra.worlds.layout.parks import park
 from lyra.worlds.layout.rooms import room
 from lyra.worlds.layout.stage import Stage
 from lyra.worlds.layout.streets import courtyard, street
 from lyra.worlds.layout.tabletops import tabletop
 from lyra.worlds.layout.visible import describe
 from lyra.worlds.textures import SPLITS, Catalogue, Split, TextureSet
-from lyra.worlds.world import World
+from lyra.worlds.world import SPIN, SWAY, SWING, VELOCITY, World
 
-_LAYOUTS = {"room": room, "street": street, "courtyard": courtyard, "landscape": landscape, "tabletop": tabletop}
+_LAYOUTS = {
+    "room": (room, 0.19), "street": (street, 0.1), "courtyard": (courtyard, 0.05), "landscape": (landscape, 0.08),
+    "tabletop": (tabletop, 0.08), "closeup": (closeup, 0.16), "lake": (lake, 0.07), "forest": (forest, 0.08),
+    "mountain": (mountain, 0.06), "park": (park, 0.07), "city": (city, 0.06),
+}  # fmt: skip
 KINDS: tuple[str, ...] = tuple(_LAYOUTS)
-_WEIGHTS = (0.28, 0.18, 0.14, 0.2, 0.2)
+_WEIGHTS = tuple(weight for _, weight in _LAYOUTS.values())
+_ATTEMPTS = 8
+_MOST_PRIMITIVES = 128
+_MOTION = (*range(VELOCITY.start, VELOCITY.stop), SPIN, SWING, *range(SWAY.start, SWAY.stop))
 
 
 def sample_world(seed: int, split: Split, textures: TextureSet | Catalogue, kind: str | None = None) -> World:
@@ -41,13 +55,16 @@ def sample_world(seed: int, split: Split, textures: TextureSet | Catalogue, kind
     catalogue = textures.catalogue if isinstance(textures, TextureSet) else textures
     generator = random.Random(f"{split}/{seed}")
     drawn = generator.choices(KINDS, _WEIGHTS)[0]
-    build = Builder(generator, catalogue)
-    stage = _LAYOUTS[kind or drawn](build)
-    fov = math.radians(build.uniform(*stage.fov))
-    light, time_of_day = choose_light(build, stage)
-    moving = _add_mover(build, stage)
-    c2w = camera_pose(stage, generator.gauss(0.0, 0.012))
-    table = clear_the_way(build.table(), c2w, fov)
+    for _ in range(_ATTEMPTS):
+        build = Builder(generator, catalogue)
+        stage = _LAYOUTS[kind or drawn][0](build)
+        fov = math.radians(build.uniform(*stage.fov))
+        light, time_of_day = choose_light(build, stage)
+        moving = add_mover(build, stage) or stage.moving
+        c2w = camera_pose(stage, generator.gauss(0.0, 0.012))
+        table = clear_the_way(build.table(), c2w, fov)
+        if len(table.rows) <= _MOST_PRIMITIVES and has_room(table, c2w, fov):
+            break
     return World(
         seed=seed,
         split=split,
@@ -57,7 +74,7 @@ def sample_world(seed: int, split: Split, textures: TextureSet | Catalogue, kind
         light=light,
         source_c2w=c2w,
         fov=fov,
-        moving=bool(moving),
+        moving=bool(table.rows[:, list(_MOTION)].any()),
     )
 
 
@@ -75,29 +92,3 @@ def camera_pose(stage: Stage, roll: float) -> np.ndarray:
     c2w[:3, 2] = forward
     c2w[:3, 3] = (stage.eye[0], -stage.eye[1], stage.eye[2])
     return c2w.astype(np.float32)
-
-
-def _add_mover(build: Builder, stage: Stage) -> str:
-    """Sometimes an object that travels or turns, with its rows marked by velocity and spin; its noun, "" for none."""
-    if stage.mover is None or not build.chance(0.4):
-        return ""
-    x, height, z = stage.mover
-    size = stage.mover_size
-    before = len(build)
-    skin = build.material("fabric", "wood", "metal", metres=max(1.5 * size, 0.1), lightness=(0.1, 0.5), gloss=0.15)
-    noun = "ball" if build.chance(0.5) else "box"
-    build.new_object(noun)
-    if noun == "ball":
-        build.ball((x, max(height, size), z), (size, size, size), skin)
-    else:
-        build.box(
-            (x, max(height, size), z), (size, size, size), build.picture() if build.chance(0.4) else skin, stretch=True
-        )
-    if build.chance(0.4):
-        build.ball((x + 1.6 * size, max(height, size) + 0.3 * size, z), (0.5 * size,) * 3, skin)
-    build.end_object()
-    speed = build.uniform(0.25, 0.8) * stage.mover_reach
-    turn = build.uniform(-math.pi, math.pi)
-    velocity = (speed * math.cos(turn), 0.0, 0.6 * speed * math.sin(turn))
-    build.move(before, velocity, build.uniform(-2.2, 2.2), (x, -max(height, size), z))
-    return noun

@@ -4,6 +4,7 @@ import math
 
 from lyra.worlds.layout import furniture
 from lyra.worlds.layout.builder import Builder, Material
+from lyra.worlds.layout.figures import crowd, person, quadruped
 from lyra.worlds.layout.plants import bark_material, bush, leaf_material, potted_plant, tree
 from lyra.worlds.layout.stage import Stage
 
@@ -60,6 +61,10 @@ def street(build: Builder) -> Stage:
             )
         if build.chance(0.5):
             potted_plant(build, side * (road_half + walk - 0.4), build.uniform(4, 9), build.uniform(0.8, 1.3), 0.12)
+    if build.chance(0.5):
+        side = build.random.choice((-1, 1))
+        walkway = (side * (road_half + 0.3 * walk), side * (road_half + 0.8 * walk))
+        crowd(build, build.random.randrange(1, 3), (min(walkway), max(walkway)), (4, 14), 0.12)
     eye_x = build.uniform(-0.7, 0.7) * road_half
     sides = build.uniform(-0.32, 0.32)
     return Stage(
@@ -69,9 +74,10 @@ def street(build: Builder) -> Stage:
         eye=(eye_x, build.uniform(1.4, 2.1), -1.0),
         yaw=sides - 0.12 * eye_x / road_half,
         pitch=build.uniform(-0.08, 0.06),
-        fov=(48.0, 80.0),
+        fov=(38.0, 84.0),
         haze=build.uniform(0.0005, 0.005),
         mover=(0.0, 0.45, build.uniform(8, 14)),
+        movers=("person", "person", "car", "dog"),
         mover_reach=road_half * 0.7,
         mover_size=0.4,
         sun_turn=(-0.6, 0.6, 2.6, -2.6, 0.2, 3.0),
@@ -265,6 +271,10 @@ def courtyard(build: Builder) -> Stage:
             build.box((x, 0.35, z), (0.35, 0.35, 0.35), crate, build.uniform(0, 1.5), stretch=True)
             build.box((x + 0.05, 0.92, z), (0.22, 0.22, 0.22), crate, build.uniform(0, 1.5), stretch=True)
             build.end_object()
+    if build.chance(0.4):
+        person(build, build.uniform(-0.5, 0.5) * half_x, build.uniform(0.3, 0.7) * depth, build.uniform(-3, 3))
+    elif build.chance(0.3):
+        quadruped(build, build.uniform(-0.4, 0.4) * half_x, build.uniform(0.25, 0.5) * depth, build.uniform(-3, 3), 0.5)
     aim = build.uniform(-0.3, 0.3)
     return Stage(
         kind="courtyard",
@@ -272,9 +282,10 @@ def courtyard(build: Builder) -> Stage:
         eye=(build.uniform(-0.4, 0.4) * half_x, build.uniform(1.4, 2.0), -1.5),
         yaw=aim,
         pitch=build.uniform(-0.02, 0.12),
-        fov=(50.0, 80.0),
+        fov=(40.0, 84.0),
         haze=build.uniform(0.0, 0.003),
         mover=(0.0, 0.4, 0.7 * depth),
+        movers=("ball", "person", "dog"),
         mover_reach=0.4 * half_x,
         mover_size=0.3,
     )

@@ -2,9 +2,14 @@
 
 import math
 
-from lyra.worlds.layout import furniture
+from lyra.worlds.layout import furniture, subjects
 from lyra.worlds.layout.builder import Builder, Material
 from lyra.worlds.layout.stage import Stage
+
+_THINGS = (
+    subjects.plate, subjects.fruits, subjects.books, subjects.plant_pot, subjects.bottle, subjects.box_camera,
+    subjects.pebbles,
+)  # fmt: skip
 
 
 def tabletop(build: Builder) -> Stage:
@@ -55,7 +60,10 @@ def tabletop(build: Builder) -> Stage:
 
     spots = _spots(build, half_x, half_z)
     for x, z in spots:
-        _thing(build, x, z, top)
+        if build.chance(0.5):
+            build.random.choice(_THINGS)(build, x, z, top)
+        else:
+            _thing(build, x, z, top)
     distance = build.uniform(0.65, 1.05)
     pitch = build.uniform(0.2, 0.6)
     aim_x, aim_z = build.uniform(-0.15, 0.15), build.uniform(-0.05, 0.1)
@@ -69,7 +77,7 @@ def tabletop(build: Builder) -> Stage:
         eye=eye,
         yaw=yaw,
         pitch=pitch,
-        fov=(42.0, 66.0),
+        fov=(36.0, 70.0),
         indoor=True,
         lamp=(lamp_side * build.uniform(0.5, 1.6), build.uniform(1.7, 2.5), build.uniform(-0.9, 0.5)),
         window=(-lamp_side, -0.5, -0.4),
@@ -102,7 +110,7 @@ def _thing(build: Builder, x: float, z: float, top: float) -> None:
         build.new_object("book", count)
         for _ in range(count):
             thick = build.uniform(0.01, 0.025)
-            cover = build.picture() if build.chance(0.6) else build.material("fabric", "paper", "wood", metres=0.3)
+            cover = build.picture() if build.chance(0.15) else build.material("fabric", "paper", "wood", metres=0.3)
             build.box(
                 (x, height + thick, z),
                 (build.uniform(0.07, 0.1), thick, build.uniform(0.1, 0.13)),
@@ -155,7 +163,7 @@ def _thing(build: Builder, x: float, z: float, top: float) -> None:
         build.new_object("box", count)
         for level in range(count):
             size = build.uniform(0.035, 0.06) * (1 - 0.25 * level)
-            if build.chance(0.5):
+            if build.chance(0.15):
                 skin = build.picture()
             else:
                 skin = build.material("paper", "wood", "fabric", "metal", metres=0.25)

@@ -35,7 +35,7 @@ def describe(
         moving: noun of the moving object, or "".
     """
     things = visible_things(table, build.mentions, build.catalogue, c2w, fov)
-    has_sky = stage.kind != "tabletop"  # its room has no window
+    has_sky = not stage.indoor or stage.kind == "room"  # rooms around tables have no window
     return Description(
         kind=stage.kind,
         style=stage.style,
