@@ -26,11 +26,7 @@ from lyra.worlds import TextureSet, load_textures
 from lyra.worlds.attributes import KIND_CLASSES, LIGHT_CLASSES, MATERIAL_CLASSES, NOUN_CLASSES
 from lyra.worlds.description import Description, Surface, Thing
 
-<<<<<<< 28c0b379b73546ba2158a4de2c3c533a02c622b2
-TINY = ProbeRecipe(pictures=12, steps=8, batch=8, widths=(8, 16))
-=======
 TINY = ProbeRecipe(pictures=16, steps=8, batch=8, widths=(8, 16))
->>>>>>> 4496e6b54f01c5d7f8f12d8d62820b6095c7e068
 CPU = torch.device("cpu")
 
 
@@ -76,13 +72,9 @@ def test_the_probe_learns_what_it_is_shown():
 
 def test_facts_that_are_not_stated_do_not_count():
     stated = [
-<<<<<<< 28c0b379b73546ba2158a4de2c3c533a02c622b2
-        Description("room", "", (Surface("wall", "brick"),), (Thing("sofa", 2), Thing("lamp")), "sunset"),
-=======
         Description(
             "room", surfaces=(Surface("wall", "brick"),), things=(Thing("sofa", 2), Thing("lamp")), time="sunset"
         ),
->>>>>>> 4496e6b54f01c5d7f8f12d8d62820b6095c7e068
         Description("", things=(Thing("tree", 4),)),
     ]  # fmt: skip
     truth = visible_facts(stated)
@@ -103,17 +95,10 @@ def test_facts_that_are_not_stated_do_not_count():
 
 
 def test_drawings_of_the_truth_agree_as_well_as_the_probe_can_tell(textures):
-<<<<<<< 28c0b379b73546ba2158a4de2c3c533a02c622b2
-    renders, worlds = render_worlds(textures["val"], textures["val"].to("cpu"), "val", 0, 4)
-    captions = unseen_captions(worlds, 0)
-    truth = {caption.text: picture.float() / 255 for caption, picture in zip(captions, renders, strict=True)}
-    protocol = TextProtocol(split="val", count=4, diverse=2, seeds=2, device="cpu")
-=======
     renders, worlds = render_worlds(textures["val"], textures["val"].to("cpu"), "val", 0, 6)
     captions = unseen_captions(worlds, 0)
     truth = {caption.text: picture.float() / 255 for caption, picture in zip(captions, renders, strict=True)}
     protocol = TextProtocol(split="val", count=6, diverse=2, seeds=2, device="cpu")
->>>>>>> 4496e6b54f01c5d7f8f12d8d62820b6095c7e068
     report = evaluate_text(protocol, None, TINY, lambda caption, seed: truth[caption], quiet)
     assert report["agreement"] == report["probe"]
     assert report["diversity"]["same_caption"] == 0 and report["diversity"]["other_caption"] > 0.05
@@ -136,11 +121,7 @@ def test_a_probe_is_trained_once_for_a_recipe_and_its_worlds(textures, monkeypat
     again = load_or_train_probe(TINY, textures["train"], CPU, said.append)
     picture = torch.rand(1, 3, 128, 224)
     assert all(torch.equal(ask(first, picture)[name], answer) for name, answer in ask(again, picture).items())
-<<<<<<< 28c0b379b73546ba2158a4de2c3c533a02c622b2
-    assert probe_key(ProbeRecipe(pictures=13, steps=8, batch=8, widths=(8, 16)), textures["train"]) != key
-=======
     assert probe_key(ProbeRecipe(pictures=17, steps=8, batch=8, widths=(8, 16)), textures["train"]) != key
->>>>>>> 4496e6b54f01c5d7f8f12d8d62820b6095c7e068
     assert probe_key(TINY, textures["val"]) != key
 
 

@@ -75,13 +75,8 @@ def squared_error(numbers: dict) -> float:
 LESSONS = {
     "tokenizer": (3e-3, 60, lambda loss, numbers: squared_error(numbers), 0.95),  # its linear code starts near its best
     "depth": (2e-3, 20, lambda loss, numbers: float(loss), 0.5),
-<<<<<<< 63ba127c8b4330e043f0f8ac3152af77fad97130
     "teacher": (1e-2, 80, lambda loss, numbers: float(loss), 0.7),
     "decoder": (3e-3, 40, lambda loss, numbers: squared_error(numbers), 0.5),
-=======
-    "teacher": (5e-3, 80, lambda loss, numbers: float(loss), 0.7),
-    "decoder": (3e-3, 80, lambda loss, numbers: squared_error(numbers), 0.75),
->>>>>>> 11e9b3e9d1128b879574c6c72932684fffa3785f
     "text": (1e-2, 60, lambda loss, numbers: float(loss), 0.6),
 }
 """Rate, steps, what is measured, and to which part of its first value it must fall."""

@@ -13,15 +13,8 @@ from tyro.conf import subcommand
 
 from lyra import __version__
 from lyra.cli.doctor import Doctor
-<<<<<<< 63ba127c8b4330e043f0f8ac3152af77fad97130
-<<<<<<< 28c0b379b73546ba2158a4de2c3c533a02c622b2
-=======
 from lyra.cli.embed_text import ModelsEmbedText
->>>>>>> 4496e6b54f01c5d7f8f12d8d62820b6095c7e068
-from lyra.cli.evaluate import EvaluatePhotos, EvaluateText, EvaluateWorlds
-=======
-from lyra.cli.evaluate import EvaluateCamera, EvaluatePhotos, EvaluateWorlds
->>>>>>> 11e9b3e9d1128b879574c6c72932684fffa3785f
+from lyra.cli.evaluate import EvaluateCamera, EvaluatePhotos, EvaluateText, EvaluateWorlds
 from lyra.cli.export import Export
 from lyra.cli.faults import INTERRUPTED, leave_quietly, one_line
 from lyra.cli.film import Film
@@ -49,10 +42,6 @@ COMMANDS: dict[str, type | tuple[str, dict[str, type]]] = {
     "export": Export,
     "view": View,
     "doctor": Doctor,
-<<<<<<< 28c0b379b73546ba2158a4de2c3c533a02c622b2
-    "models": ("The networks that ship inside.", {"list": ModelsList, "show": ModelsShow}),
-<<<<<<< 63ba127c8b4330e043f0f8ac3152af77fad97130
-=======
     "models": (
         "The networks: those that ship inside, and published ones.",
         {
@@ -64,15 +53,9 @@ COMMANDS: dict[str, type | tuple[str, dict[str, type]]] = {
             "embed-text": ModelsEmbedText,
         },
     ),
->>>>>>> 4496e6b54f01c5d7f8f12d8d62820b6095c7e068
     "evaluate": (
         "Measure quality, time and memory.",
-        {"worlds": EvaluateWorlds, "photos": EvaluatePhotos, "text": EvaluateText},
-=======
-    "evaluate": (
-        "Measure quality, time and memory.",
-        {"worlds": EvaluateWorlds, "photos": EvaluatePhotos, "camera": EvaluateCamera},
->>>>>>> 11e9b3e9d1128b879574c6c72932684fffa3785f
+        {"worlds": EvaluateWorlds, "photos": EvaluatePhotos, "camera": EvaluateCamera, "text": EvaluateText},
     ),
     "synthesize": Synthesize,
     "reconstruct": Reconstruct,

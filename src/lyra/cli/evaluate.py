@@ -111,7 +111,6 @@ class EvaluatePhotos:
 
 
 @dataclass(frozen=True)
-<<<<<<< 63ba127c8b4330e043f0f8ac3152af77fad97130
 class EvaluateText:
     """Draw first pictures for unseen captions and let a probe, which knows rendered scenes only, say what they show.
 
@@ -129,22 +128,6 @@ class EvaluateText:
     """How far the pictures follow the captions; by default as in lyra generate."""
     steps: Annotated[int | None, arg(metavar="N", help_behavior_hint="")] = None
     """Denoising steps of a first picture; by default the network's own number."""
-=======
-class EvaluateCamera:
-    """Compare imagined clips with the true views at the commanded cameras and at wrong ones, and with each other.
-
-    lyra evaluate camera --count 8 --json camera.json
-    """
-
-    split: Literal["val", "test"] = "test"
-    """Which scenes and textures; neither set occurs in training."""
-    count: int = 8
-    """How many scenes."""
-    seed: int = 0
-    """Seed of the movement distances, the wrong cameras and the generation; the scenes are always the same."""
-    steps: Annotated[int | None, arg(metavar="N", help_behavior_hint="")] = None
-    """Denoising steps; by default the number the network was trained for."""
->>>>>>> 11e9b3e9d1128b879574c6c72932684fffa3785f
     textures: Annotated[Path | None, arg(metavar="FOLDER", help_behavior_hint="")] = None
     """Texture pack; by default looked for in the usual places, else procedural textures."""
     device: Annotated[str, arg(metavar="auto|cpu|cuda[:N]")] = "auto"
@@ -159,7 +142,6 @@ class EvaluateCamera:
             require_output_file(self.json, (".json",))
         from lyra.structures import InputError
 
-<<<<<<< 63ba127c8b4330e043f0f8ac3152af77fad97130
         if self.count < 2:
             raise InputError(f"count {self.count} should be at least 2, or there is nothing to shuffle")
         if self.steps is not None and not 1 <= self.steps <= 200:
@@ -179,7 +161,43 @@ class EvaluateCamera:
             progress=_tell,
         )
         print(text_table(scores))
-=======
+        _keep(scores, self.json)
+        return 0
+
+    def interrupted(self) -> str:
+        """Numbers appear only at the end."""
+        return "nothing was written"
+
+
+@dataclass(frozen=True)
+class EvaluateCamera:
+    """Compare imagined clips with the true views at the commanded cameras and at wrong ones, and with each other.
+
+    lyra evaluate camera --count 8 --json camera.json
+    """
+
+    split: Literal["val", "test"] = "test"
+    """Which scenes and textures; neither set occurs in training."""
+    count: int = 8
+    """How many scenes."""
+    seed: int = 0
+    """Seed of the movement distances, the wrong cameras and the generation; the scenes are always the same."""
+    steps: Annotated[int | None, arg(metavar="N", help_behavior_hint="")] = None
+    """Denoising steps; by default the number the network was trained for."""
+    textures: Annotated[Path | None, arg(metavar="FOLDER", help_behavior_hint="")] = None
+    """Texture pack; by default looked for in the usual places, else procedural textures."""
+    device: Annotated[str, arg(metavar="auto|cpu|cuda[:N]")] = "auto"
+    """Where to compute."""
+    json: Annotated[Path | None, arg(metavar="FILE", help_behavior_hint="")] = None
+    """Also write every number to this file."""
+
+    def run(self) -> int:
+        """Measure and report."""
+        require_device(self.device)
+        if self.json is not None:
+            require_output_file(self.json, (".json",))
+        from lyra.structures import InputError
+
         if self.count < 1:
             raise InputError(f"count {self.count} should be at least 1")
         from lyra.evaluation.camera import CameraProtocol, evaluate_camera, table
@@ -194,7 +212,6 @@ class EvaluateCamera:
         )
         scores = evaluate_camera(protocol, progress=_tell)
         print(table(scores))
->>>>>>> 11e9b3e9d1128b879574c6c72932684fffa3785f
         _keep(scores, self.json)
         return 0
 
