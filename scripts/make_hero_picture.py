@@ -1,7 +1,7 @@
 """Make the first picture of the README: a photo, and its scene from the left, from the right and from nearer.
 
-    make demo
-    python scripts/make_hero_picture.py out/demo examples/photos/drawing_room.jpg -o docs/images/hero.png
+make demo
+python scripts/make_hero_picture.py out/demo examples/photos/drawing_room.jpg -o docs/images/hero.png
 """
 
 import argparse
