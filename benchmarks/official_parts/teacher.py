@@ -197,11 +197,12 @@ def alone(report: Report, bench: Bench, repeats: int) -> None:
         released(bench)
         return teacher
 
+    report.attempt("alone", "first-block cache, a skipped pass", lambda: skipped_pass(fresh, bench))
     changes: tuple[tuple[str, str, Callable[[PublishedTeacher], None], int], ...] = (
-        ("blocks in parts", SAME, lambda teacher: make_lean(teacher.backbone), 1),
+        ("2 trajectories at once", SAME, lambda teacher: None, 2),
         ("weights stored in 8 bits", ROUNDED, lambda teacher: store_in_8_bits(teacher, bench.dtype), 1),
         ("products in 8 bits", ROUNDED, multiply_in_8_bits, 1),
-        ("2 trajectories at once", SAME, lambda teacher: None, 2),
+        ("blocks in parts", SAME, lambda teacher: make_lean(teacher.backbone), 1),
     )
     for name, kind, prepare, together in changes:
         report.attempt(
@@ -211,7 +212,6 @@ def alone(report: Report, bench: Bench, repeats: int) -> None:
                 {"changes_the_result": k} | pass_line(fresh(p), bench, repeats, together=n)
             ),
         )
-    report.attempt("alone", "first-block cache, a skipped pass", lambda: skipped_pass(fresh, bench))
 
 
 def skipped_pass(
