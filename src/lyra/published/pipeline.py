@@ -13,7 +13,7 @@ from torch import Tensor
 from lyra.geometry.trajectories import OFFICIAL_TRAJECTORIES, trajectory_c2w
 from lyra.hub import load_model
 from lyra.hub.folder_card import FolderCard
-from lyra.hub.memory_plan import GIB, MemoryPlan, Workload, plan_memory
+from lyra.hub.memory_plan import DEVICE_RESERVE, GIB, MemoryPlan, Workload, plan_memory
 from lyra.hub.model_folder import load_network
 from lyra.io.images import Photo
 from lyra.models.decoder import GaussianDecoder
@@ -51,9 +51,6 @@ from lyra.structures import Conditioning, Frames, InputError, Latents, Scene, Tr
 
 NAMELESS_STRENGTH = 0.3
 """Movement along paths that are not among the six, in units of the centre depth: the published default."""
-
-DEVICE_RESERVE = int(0.7 * GIB)
-"""Device memory left to the driver's context and to what is not counted."""
 
 
 @dataclass(frozen=True)
