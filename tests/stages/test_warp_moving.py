@@ -10,7 +10,7 @@ K = torch.tensor([[[40.0, 0, WIDTH / 2], [0, 40.0, HEIGHT / 2], [0, 0, 1]]])
 
 
 def moving_square(frames: int = FRAMES) -> tuple[torch.Tensor, torch.Tensor]:
-    """A red square at depth 0.5 that wanders 4 px a frame before a wall at depth 2, [1, T, 3, H, W] and [1, T, H, W]."""
+    """A red square at depth 0.5 that wanders 4 px a frame before a wall at depth 2: pictures and depths of one clip."""
     rows, columns = torch.meshgrid(torch.arange(HEIGHT), torch.arange(WIDTH), indexing="ij")
     pictures, depths = [], []
     for frame in range(frames):

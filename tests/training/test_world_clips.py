@@ -32,7 +32,7 @@ def material(few_textures):
 
 
 def looks(**changes):
-    look = neutral_looks(2, CPU)
+    look = neutral_looks(2)
     return replace(look, **{name: torch.full((2,), value) for name, value in changes.items()})
 
 
