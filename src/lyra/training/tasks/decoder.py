@@ -122,7 +122,7 @@ class DecoderTask(Task):
         """First pictures [B, 3, H, W] and intrinsics [B, 3, 3]: half worlds, taken by some camera, half photographs."""
         height, width = self.size[::-1] if upright else self.size
         pictures = film_source(feed.next(), store, height, width)
-        looks = draw_looks(len(pictures.rgb), self.device).without_vignette()
+        looks = draw_looks(len(pictures.rgb)).without_vignette()
         taken = develop(pictures.rgb[:, None], looks, pictures.depth[:, None], pictures.scale)
         count = SCENES_PER_REFRESH - len(pictures.rgb)
         K = torch.cat([pictures.K, random_intrinsics(count, height, width, self.device)])
