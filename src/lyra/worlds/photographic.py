@@ -268,7 +268,8 @@ def _demosaiced(noise: Tensor) -> Tensor:
 def _defocus(light: Tensor, metres: Tensor, aperture: Tensor) -> Tensor:
     """Blur what is out of focus: the disc of a thin lens, its deviation a quarter of its diameter.
 
-    ``metres`` [B, T, H, W] is the depth. Sharp surfaces do not spill over blurred ones: a pixel counts in a blur as far as it is blurred itself.
+    ``metres`` [B, T, H, W] is the depth. Sharp surfaces do not spill over blurred ones: a pixel counts in a blur as far
+    as it is blurred itself.
     """
     batch, frames, height, width = metres.shape
     middle = metres[:, 0, height // 4 : height - height // 5, width // 4 : width - width // 4]

@@ -170,7 +170,10 @@ class TeacherTask(Task):
         if self.options.compile and self.turns and not self.both_compiled:
             self.both_compiled = True  # in the first step, whose time is not counted
             with own_randomness(self.device, 0):
-                self._batch_loss(not is_upright(step, self.turns))
+                other, _ = self._batch_loss(not is_upright(step, self.turns))
+                if self.wrapped is self.network:  # the backward pass compiles when it first runs
+                    trained = [weight for weight in self.network.parameters() if weight.requires_grad]
+                    torch.autograd.grad(other, trained, allow_unused=True)
         return self._batch_loss(is_upright(step, self.turns))
 
     def _batch_loss(self, upright: bool) -> tuple[Tensor, dict[str, float | Tensor]]:
