@@ -93,6 +93,7 @@ class GenerateOptions:
         candidates: first pictures to draw, with the seeds from ``seed`` on.
         choose: number of the one to go on with, from 1; ``None`` for the one whose agreement is best.
         image_model: folder of a diffusers text-to-image pipeline that draws the first picture.
+        exact: compute in float32 where bfloat16 is faster: on GPUs, and processors that multiply it in hardware.
     """
 
     seed: int = 0
@@ -111,6 +112,7 @@ class GenerateOptions:
     candidates: int = 1
     choose: int | None = None
     image_model: Path | None = None
+    exact: bool = False
 
     def __post_init__(self) -> None:
         if self.prompt is None and not (self.negative is self.guidance is self.image_model is None):
@@ -349,10 +351,10 @@ class Pipeline:
             encoder.prompt(prompt), None if negative is None else encoder.prompt(negative), guidance, never_seen
         )
 
-    def imagine_frames(self, latents: Latents, conditionings: Sequence[Conditioning]) -> Tensor:
+    def imagine_frames(self, latents: Latents, conditionings: Sequence[Conditioning], exact: bool = False) -> Tensor:
         """The pixels of every clip, decoded with the cache it was imagined from: [V, T, 3, H, W] 0…1."""
         warped, mask = (torch.stack([getattr(told, name) for told in conditionings]) for name in ("warped", "mask"))
-        return decode_frames(latents.z, warped, mask, self.tokenizer, self.frame_decoder)
+        return decode_frames(latents.z, warped, mask, self.tokenizer, self.frame_decoder, exact=exact)
 
     def run(self, photo: Path, options: GenerateOptions | None = None, progress: Progress | None = None) -> Result:
         """Make a scene of one photo; a prompt among the options says what the photo does not show.
@@ -491,7 +493,9 @@ class Pipeline:
 
         with clock.stage("imagine", f"{len(conditionings)} trajectories x {steps} steps"):
             said = (wording.text, wording.negative, wording.guidance) if wording else (None, None, 1.0)
-            latents = imagine(conditionings, self.teacher, self.tokenizer, steps, options.seed, on_step, *said)
+            latents = imagine(
+                conditionings, self.teacher, self.tokenizer, steps, options.seed, on_step, *said, exact=options.exact
+            )
         return conditionings, latents
 
     def _warp(self, views: Views, trajectories: Sequence[Trajectory]) -> tuple[Conditioning, ...]:
@@ -547,7 +551,7 @@ class Pipeline:
         clock = _Clock(progress or (lambda report: None), self.device, list(imagined.stages))
         views, conditionings, latents = imagined.views, imagined.conditionings, imagined.latents
         with clock.stage("frames"):
-            frames = self.imagine_frames(latents, conditionings)
+            frames = self.imagine_frames(latents, conditionings, imagined.options.exact)
         with clock.stage("decode"):
             scene = self._decode(views, latents, conditionings, frames)
         if self.preset.cover:

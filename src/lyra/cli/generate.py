@@ -51,6 +51,8 @@ class Generate:
     """Replace a scene that is already in the folder."""
     fit: Literal["crop", "pad"] = "crop"
     """How a photo of another shape is brought to the networks' shape."""
+    exact: bool = False
+    """Compute in float32 where bfloat16 is faster (GPUs, and processors that have it)."""
     recolor: Annotated[int | None, arg(metavar="N", help_behavior_hint="")] = None
     """Rounds that move the scene's colours towards the photo; 0 keeps what the decoder said, and is the default of
     published networks; of those inside it is 2."""
@@ -150,6 +152,7 @@ class Generate:
             cameras=self.cameras,
             device=self.device,
             fit=self.fit,
+            exact=self.exact,
             recolor=self.recolor,
             prompt=self.prompt,
             negative=self.negative,

@@ -235,7 +235,7 @@ class PublishedPipeline(Pipeline):
         return tuple(warp_published(cache, path, source).frames(self.preset.kept) for path in trajectories)
 
     @torch.no_grad()
-    def imagine_frames(self, latents: Latents, conditionings: Sequence[Conditioning]) -> Tensor:
+    def imagine_frames(self, latents: Latents, conditionings: Sequence[Conditioning], exact: bool = False) -> Tensor:
         """The tokenizer's decode of every clip at the kept frames: [V, kept, 3, H, W] 0…1."""
         return torch.stack([self._pictures(clip, self.preset.kept) for clip in latents.z])
 
