@@ -128,7 +128,7 @@ class Rung:
 
 def rungs(bench: Bench, held: ExitStack) -> Iterator[Rung]:
     """From the published sampler to ``--quality balanced`` and ``draft``; ``held`` keeps what holds until the top."""
-    whole, balanced, draft = PublishedSampling(), QUALITIES["balanced"], QUALITIES["draft"]
+    whole, balanced, draft = PublishedSampling(), QUALITIES["balanced"].sampling, QUALITIES["draft"].sampling
     yield Rung("+ no cross-attention to the zero text", SAME, drop_text, whole)
     yield Rung("+ attention by cuDNN", ROUNDED, lambda _: held.enter_context(fast_attention(bench.device)), whole)
     yield Rung("+ compiled blocks", ROUNDED, compile_blocks, whole)

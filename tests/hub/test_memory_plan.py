@@ -81,6 +81,25 @@ def test_8_bits_halve_the_large_weights_only() -> None:
     assert plan(16, eight_bits=True).choice.teacher == "resident"
 
 
+def test_the_zero_text_spares_the_cross_attention() -> None:
+    block = 2 * 4096**2 + 2 * 4096 * 1024 + 2 * 128 + 4096 * 256 + 256 * 3 * 4096
+    silent = replace(FULL, text=False)
+    assert plan(70).teacher - plan(70, work=silent).teacher == 2 * 28 * block
+    card = plan(16 - 0.7, work=silent)
+    assert (card.choice.teacher, card.choice.lean) == ("resident", True), "16 GB hold all that is left"
+
+
+def test_8_bit_products_are_taken_where_all_weights_fit_then() -> None:
+    silent = replace(FULL, text=False)
+    both = plan_memory(silent, int(15.3 * GIB), 64 * GIB, products=True)
+    assert both.choice.products and (both.choice.teacher, both.choice.lean) == ("resident", False)
+    large = 28 * (4 + 8) * 4096**2
+    scales = 28 * (4 * 4096 + 4 * 4096 + 4096) * 4
+    assert plan(70, work=silent).teacher - both.teacher == large - scales
+    small = plan_memory(silent, 6 * GIB, 64 * GIB, products=True)
+    assert small.choice.teacher == "streamed" and not small.choice.products
+
+
 def test_smaller_work_needs_less() -> None:
     small = plan(70, work=replace(FULL, height=352, width=640, frames=49))
     assert all(a.device < b.device for a, b in zip(small.phases, plan(70).phases, strict=True))

@@ -39,7 +39,7 @@ class PublishedChoices:
         Raises:
             InputError: a choice that cannot be read, or that needs a model folder.
         """
-        from lyra.published import LoadOptions
+        from lyra.published import LoadOptions, quality_of
 
         given = {
             "--quality": words.quality != "published",
@@ -63,6 +63,8 @@ class PublishedChoices:
             eight_bits=words.eight_bits,
             force=words.force,
             size=_size(words.size),
+            fast=quality_of(words.quality).fast,
+            text=words.text is not None or words.negative_text is not None,
         )
         return PublishedChoices(words.model, load, words.quality, (words.text, words.negative_text))
 

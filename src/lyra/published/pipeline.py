@@ -20,8 +20,11 @@ from lyra.models.decoder import GaussianDecoder
 from lyra.models.depth import DepthNet
 from lyra.models.teacher import PublishedInputs, PublishedTeacher
 from lyra.models.teacher.lean import make_lean
+from lyra.models.teacher.null_text import drop_text, serves_text
 from lyra.models.teacher.offload import store_in_8_bits, stream_blocks
+from lyra.models.teacher.speed import can_be_fast, compile_blocks, multiply_in_8_bits, stored_in_8_bits
 from lyra.models.tokenizer import CosmosTokenizer
+from lyra.nn import fast_attention
 from lyra.pipeline import (
     MODELS,
     GenerateOptions,
@@ -63,6 +66,8 @@ class LoadOptions:
         eight_bits: store the teacher's large weights in 8 bits.
         force: go on where sizes or trajectories are not those the weights were trained for.
         size: height and width of the pictures, ``None`` for the trained ones.
+        fast: compile the teacher's blocks and multiply 8-bit numbers, on GPUs that can and have room for all weights.
+        text: whether the teacher will read a text; without, it does without its cross-attention.
     """
 
     device: str = "auto"
@@ -70,6 +75,8 @@ class LoadOptions:
     eight_bits: bool = False
     force: bool = False
     size: tuple[int, int] | None = None
+    fast: bool = False
+    text: bool = False
 
 
 class _Contributed(Exception):
@@ -94,6 +101,7 @@ class PublishedPipeline(Pipeline):
         plan: MemoryPlan,
         ranks: Ranks,
         force: bool = False,
+        reads_text: bool = False,
     ) -> None:
         super().__init__(depth_net, tokenizer, teacher, decoder, preset)
         self.tokenizer: CosmosTokenizer = tokenizer
@@ -101,6 +109,7 @@ class PublishedPipeline(Pipeline):
         self._shape = teacher  # without weights; they come when its phase begins
         self.sampling = PublishedSampling()
         self.texts: tuple[Tensor | None, Tensor | None] = (None, None)
+        self._reads_text = reads_text
         self.folder, self.plan, self.ranks, self.force = folder, plan, ranks, force
         tokenizer.together = plan.choice.clip_together
         decoder.trunk.together = plan.choice.tokens_together
@@ -119,10 +128,11 @@ class PublishedPipeline(Pipeline):
         preset = sized(preset_of(folder), options)
         shapes = network_shapes(folder, preset)
         plan = plan_memory(
-            workload(shapes, preset, device),
+            workload(shapes, preset, device, options.text),
             device_memory(device, options.memory),
             host_memory() // ranks.beside,
             options.eight_bits,
+            options.fast and can_be_fast(device),
         )
         dtype = torch.bfloat16 if device.type == "cuda" else torch.float32
         return PublishedPipeline(
@@ -135,6 +145,7 @@ class PublishedPipeline(Pipeline):
             plan,
             ranks,
             options.force,
+            options.text,
         )
 
     @property
@@ -249,7 +260,8 @@ class PublishedPipeline(Pipeline):
         return torch.cat(found)
 
     def _decode(self, views: Views, latents: Latents, conditionings: tuple[Conditioning, ...], frames: Tensor) -> Scene:
-        return decode_published(latents, self.decoder, self.tokenizer, views.cameras[0], fps=self.preset.fps)
+        with fast_attention(self.device):
+            return decode_published(latents, self.decoder, self.tokenizer, views.cameras[0], fps=self.preset.fps)
 
     def film(
         self,
@@ -322,10 +334,13 @@ class PublishedPipeline(Pipeline):
     @contextmanager
     def _with_teacher(self) -> Iterator[None]:
         """Inside, the teacher has its weights."""
+        if not self._reads_text and any(text is not None for text in self.texts):
+            raise InputError("this teacher was opened without its cross-attention; open it with text=True")
         if self.teacher is self._shape:
             self.teacher = self._loaded_teacher()
         try:
-            yield
+            with fast_attention(self.device):
+                yield
         finally:
             if not self.plan.teacher_stays:
                 self.teacher = self._shape
@@ -339,14 +354,25 @@ class PublishedPipeline(Pipeline):
         place = torch.device("cpu") if streamed else self.device
 
         def prepare(network: PublishedTeacher) -> None:
+            if not self._reads_text:
+                drop_text(network)
+            if choice.products:
+                multiply_in_8_bits(network)
             if choice.eight_bits:
                 store_in_8_bits(network, dtype)
 
-        teacher = load_network(self.folder / "teacher", PublishedTeacher, place, dtype, prepare)
+        def convert(name: str, tensor: Tensor) -> dict[str, Tensor]:
+            if not self._reads_text and serves_text(name):
+                return {}
+            return stored_in_8_bits(name, tensor) if choice.products else {name: tensor}
+
+        teacher = load_network(self.folder / "teacher", PublishedTeacher, place, dtype, prepare, convert)
         if choice.lean:
             make_lean(teacher.backbone)
         if streamed:
             stream_blocks(teacher, self.device)
+        if choice.products and self.device.type == "cuda":
+            compile_blocks(teacher)
         return teacher
 
     def _models(self, wording: Wording | None) -> dict[str, dict[str, str]]:
@@ -390,7 +416,7 @@ def _shape(folder: Path, kind: type[Any]) -> Any:
         return network(config)
 
 
-def workload(shapes: NetworkShapes, preset: Preset, device: torch.device) -> Workload:
+def workload(shapes: NetworkShapes, preset: Preset, device: torch.device, text: bool) -> Workload:
     """What a run computes, for the memory plan."""
     return Workload(
         shapes.teacher.config,
@@ -401,6 +427,7 @@ def workload(shapes: NetworkShapes, preset: Preset, device: torch.device) -> Wor
         preset.width,
         len(preset.trajectories),
         2 if device.type == "cuda" else 4,
+        text,
     )
 
 
