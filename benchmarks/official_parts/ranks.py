@@ -59,7 +59,7 @@ def together(report: Report, bench: Bench, ranks: Ranks) -> None:
         )
     whole = clip(0)
     one = timed(lambda: clip(0), bench)
-    share_clip(teacher, ranks.world, bench.tokens)
+    share_clip(teacher, ranks.world)
     shared = clip(0)
     both = timed(lambda: clip(0), bench)
     error = float((shared.float() - whole.float()).norm() / whole.float().norm())

@@ -43,26 +43,32 @@ def test_a_photo_becomes_a_scene_with_all_outputs(
     assert next(iter(paths)) == "clockwise" and all(len(path["c2w"]) == 17 for path in paths.values())
 
 
-def test_two_processes_give_the_result_of_one(
-    toy_model: Path, photo: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    """With the variables that torchrun sets, over gloo."""
-    words = ("generate", photo, "--model", toy_model, "--steps", 2, "--device", "cpu", "--quality", "draft", "-o")
+def two_processes(*words: object) -> list[str]:
+    """What each of two processes says, started with the variables that torchrun sets, over gloo."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     shared = {"WORLD_SIZE": "2", "LOCAL_WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
-    command = [sys.executable, "-m", "lyra", *map(str, words), str(tmp_path / "two")]
     ranks = [
         subprocess.Popen(
-            command,
+            [sys.executable, "-m", "lyra", *map(str, words)],
             stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
+            stderr=subprocess.PIPE,
             text=True,
             env={**os.environ, **shared, "RANK": str(rank), "LOCAL_RANK": str(rank), "OMP_NUM_THREADS": "1"},
         )
         for rank in range(2)
     ]
+    said = [rank.communicate(timeout=600) for rank in ranks]
+    assert [rank.returncode for rank in ranks] == [0, 0], said
+    return [out for out, _ in said]
+
+
+def test_two_processes_give_the_result_of_one(
+    toy_model: Path, photo: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Some trajectories each, then every trajectory together."""
+    words = ("generate", photo, "--model", toy_model, "--steps", 2, "--device", "cpu", "--quality", "draft", "-o")
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
@@ -70,11 +76,15 @@ def test_two_processes_give_the_result_of_one(
     finally:
         torch.set_num_threads(threads)
     assert code == 0, err
-    said = [rank.communicate(timeout=600)[0] for rank in ranks]
-    assert [rank.returncode for rank in ranks] == [0, 0], said
+    said = two_processes(*words, tmp_path / "two")
     assert "scene " in said[0] and not said[1], "one process speaks"
     assert {path.name for path in (tmp_path / "two").iterdir()} == FILES
     assert (tmp_path / "one" / "scene.ply").read_bytes() == (tmp_path / "two" / "scene.ply").read_bytes()
+    said = two_processes(*words, tmp_path / "shared", "--share-clips")
+    assert "scene " in said[0] and not said[1]
+    alone, shared = (read_ply(tmp_path / name / "scene.ply") for name in ("one", "shared"))
+    assert len(alone) == len(shared)
+    assert (alone.means - shared.means).abs().flatten().quantile(0.99) < 1e-3 * alone.means.abs().max()
 
 
 @pytest.mark.parametrize(

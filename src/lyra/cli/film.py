@@ -69,10 +69,14 @@ class Film:
             raise InputError(f"{self.chunks} chunks are outside 1…100")
         options = GenerateOptions(seed=self.seed, steps=self.steps, strength=self.strength, device=self.device)
         fast = quality_of(self.quality).fast
-        load = LoadOptions(self.device, gibibytes(self.memory), self.eight_bits, fast=fast)
+        load = LoadOptions(self.device, gibibytes(self.memory), self.eight_bits, fast=fast, share=True)
         choices = PublishedChoices(self.model, load, self.quality, (None, None))
         preset = choices.preset(options)
         notices = require_readable_inputs(self.photo, options, preset)
+        if choices.follows():
+            for _ in choices.open().film(self.photo, self.trajectory, self.chunks, options):
+                pass
+            return 0
         with StageLines() as lines:
             for notice in notices:
                 lines.note(notice)

@@ -48,6 +48,7 @@ class PublishedChoices:
             "--size": words.size is not None,
             "--text": words.text is not None,
             "--negative-text": words.negative_text is not None,
+            "--share-clips": words.share_clips,
             "--force": words.force,
         }
         if words.model is None:
@@ -65,6 +66,7 @@ class PublishedChoices:
             size=_size(words.size),
             fast=quality_of(words.quality).fast,
             text=words.text is not None or words.negative_text is not None,
+            share=words.share_clips,
         )
         return PublishedChoices(words.model, load, words.quality, (words.text, words.negative_text))
 

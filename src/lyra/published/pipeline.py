@@ -22,6 +22,7 @@ from lyra.models.teacher import PublishedInputs, PublishedTeacher
 from lyra.models.teacher.lean import make_lean
 from lyra.models.teacher.null_text import drop_text, serves_text
 from lyra.models.teacher.offload import store_in_8_bits, stream_blocks
+from lyra.models.teacher.parallel import require_equal_shares, share_clip
 from lyra.models.teacher.speed import can_be_fast, compile_blocks, multiply_in_8_bits, stored_in_8_bits
 from lyra.models.tokenizer import CosmosTokenizer
 from lyra.nn import fast_attention
@@ -68,6 +69,7 @@ class LoadOptions:
         size: height and width of the pictures, ``None`` for the trained ones.
         fast: compile the teacher's blocks and multiply 8-bit numbers, on GPUs that can and have room for all weights.
         text: whether the teacher will read a text; without, it does without its cross-attention.
+        share: of several processes, let all compute every trajectory together instead of some each.
     """
 
     device: str = "auto"
@@ -77,6 +79,7 @@ class LoadOptions:
     size: tuple[int, int] | None = None
     fast: bool = False
     text: bool = False
+    share: bool = False
 
 
 class _Contributed(Exception):
@@ -124,15 +127,18 @@ class PublishedPipeline(Pipeline):
         """
         options = options or LoadOptions()
         device = resolve_device(Ranks.device(options.device))
-        ranks = Ranks.from_environment(device)
+        ranks = Ranks.from_environment(device, options.share)
         preset = sized(preset_of(folder), options)
         shapes = network_shapes(folder, preset)
+        if ranks.share:
+            tokens = (1 + (preset.frames - 1) // 8) * (preset.height // 16) * (preset.width // 16)
+            require_equal_shares(ranks.world, tokens, shapes.teacher.config.heads)
         plan = plan_memory(
             workload(shapes, preset, device, options.text),
             device_memory(device, options.memory),
             host_memory() // ranks.beside,
             options.eight_bits,
-            options.fast and can_be_fast(device),
+            options.fast and not ranks.share and can_be_fast(device),
         )
         dtype = torch.bfloat16 if device.type == "cuda" else torch.float32
         return PublishedPipeline(
@@ -373,6 +379,8 @@ class PublishedPipeline(Pipeline):
             stream_blocks(teacher, self.device)
         if choice.products and self.device.type == "cuda":
             compile_blocks(teacher)
+        if self.ranks.share:
+            share_clip(teacher, self.ranks.world)
         return teacher
 
     def _models(self, wording: Wording | None) -> dict[str, dict[str, str]]:
