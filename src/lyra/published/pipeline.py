@@ -1,7 +1,7 @@
 """The road with the published networks: loaded when needed, one trajectory at a time, on one or several GPUs."""
 
 import gc
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from lyra.data.vipe import clip_files, read_vipe
 from lyra.geometry.trajectories import OFFICIAL_TRAJECTORIES, trajectory_c2w
 from lyra.hub import load_model
 from lyra.hub.folder_card import FolderCard
@@ -50,6 +51,7 @@ from lyra.stages import (
     published_inputs,
     start_cache,
     warp_published,
+    warp_video,
 )
 from lyra.structures import Conditioning, Frames, InputError, Latents, Scene, Trajectory, Views
 
@@ -210,10 +212,10 @@ class PublishedPipeline(Pipeline):
         seen: dict[int, Conditioning] = {}
         inputs: dict[int, PublishedInputs] = {}
         with clock.stage("warp"):
-            cache = start_cache(views, self.preset.cache)
+            seen_along = self._sight(views)
             for number in mine:
                 clock.tell(StageReport("warp", detail=trajectories[number].name))
-                whole = warp_published(cache, trajectories[number], views.frames.rgb[0])
+                whole = seen_along(trajectories[number])
                 inputs[number] = published_inputs(whole, self.teacher.config, self.tokenizer, options.seed, prompt)
                 seen[number] = whole.frames(self.preset.kept)
         sampling = self.sampling if options.steps is None else replace(self.sampling, steps=options.steps)
@@ -248,8 +250,24 @@ class PublishedPipeline(Pipeline):
         return conditionings, Latents(z, tuple(trajectories), self.tokenizer.name)
 
     def _warp(self, views: Views, trajectories: Sequence[Trajectory]) -> tuple[Conditioning, ...]:
-        cache, source = start_cache(views, self.preset.cache), views.frames.rgb[0]
-        return tuple(warp_published(cache, path, source).frames(self.preset.kept) for path in trajectories)
+        seen_along = self._sight(views)
+        return tuple(seen_along(path).frames(self.preset.kept) for path in trajectories)
+
+    def _sight(self, views: Views) -> Callable[[Trajectory], Conditioning]:
+        """What is seen of a photo or of a video along a trajectory."""
+        if is_video(views):
+            return lambda path: warp_video(views, path, self.preset.cache)
+        cache = start_cache(views, self.preset.cache)
+        return lambda path: warp_published(cache, path, views.frames.rgb[0])
+
+    def _look(self, photo: Path | Photo, options: GenerateOptions, clock: _Clock) -> tuple[Photo, Views]:
+        """Read a photo, and estimate its depth and camera; or a folder with a video that brings them."""
+        if not isinstance(photo, Path) or not photo.is_dir():
+            return super()._look(photo, options, clock)
+        require_video_choices(photo, self.preset, options)
+        with clock.stage("read"):
+            views = read_vipe(photo, self.preset.frames, self.preset.height, self.preset.width)
+        return Photo(views.frames[:1], None, ()), views.to(self.device)
 
     @torch.no_grad()
     def imagine_frames(self, latents: Latents) -> Tensor:
@@ -266,8 +284,10 @@ class PublishedPipeline(Pipeline):
         return torch.cat(found)
 
     def _decode(self, views: Views, latents: Latents, conditionings: tuple[Conditioning, ...], frames: Tensor) -> Scene:
+        last = self.preset.frames - 1
+        times = (0, last // 2, last) if is_video(views) else (0,)
         with fast_attention(self.device):
-            return decode_published(latents, self.decoder, self.tokenizer, views.cameras[0], fps=self.preset.fps)
+            return decode_published(latents, self.decoder, self.tokenizer, views.cameras[0], times, self.preset.fps)
 
     def film(
         self,
@@ -295,6 +315,8 @@ class PublishedPipeline(Pipeline):
         if chunks < 1:
             raise InputError(f"{chunks} chunks: give at least 1")
         options = options or GenerateOptions()
+        if photo.is_dir():
+            raise InputError(f"{photo} is a folder; a film begins with a photo")
         clock = _Clock(progress or (lambda report: None), self.device)
         _, views = self._look(photo, options, clock)
         spec = {spec.name: spec for spec in OFFICIAL_TRAJECTORIES}.get(trajectory)
@@ -480,6 +502,29 @@ def sized(preset: Preset, options: LoadOptions) -> Preset:
             "asked for; leave the size out, or add --force to try"
         )
     return replace(preset, height=height, width=width)
+
+
+def is_video(views: Views) -> bool:
+    """Whether the source is a video, not a photo."""
+    return len(views.cameras) > 1
+
+
+def require_video_choices(folder: Path, preset: Preset, options: GenerateOptions) -> None:
+    """Refuse a folder that is no video with geometry, and what does not go with one.
+
+    Raises:
+        InputError: files are missing; a decoder of still scenes; or a choice that belongs to a photo.
+    """
+    clip_files(folder)
+    if preset.decoder != "decoder-dynamic":
+        raise InputError(
+            "this model folder has a 3D decoder of still scenes, a video needs the one of moving scenes; "
+            "import the checkpoints with --decoder dynamic"
+        )
+    given = {"depth": options.depth, "camera": options.cameras, "field of view": options.fov}
+    for name, value in given.items():
+        if value is not None:
+            raise InputError(f"video folder {folder} brings depth and cameras of its own; leave the {name} out")
 
 
 def require_trained(preset: Preset, options: GenerateOptions, force: bool) -> None:
