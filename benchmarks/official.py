@@ -57,7 +57,8 @@ def main(words: list[str] | None = None) -> None:
     parser.add_argument("--passes", type=int, default=2, help="passes timed for each line, after a first one")
     parser.add_argument("--budget-seconds", type=float, default=float("inf"), help="begin nothing new after that")
     arguments = parser.parse_args(words)
-    device = torch.device(Ranks.device("cuda") if torch.cuda.is_available() else "cpu")
+    name = Ranks.device("cuda") if torch.cuda.is_available() else "cpu"
+    device = torch.device("cuda:0" if name == "cuda" else name)  # some counters of torch want the number
     if not arguments.toy and device.type == "cpu":
         parser.error("the published size needs a GPU; try --toy")
     report, bench = Report(arguments.json, arguments.budget_seconds), Bench.of(arguments.toy, device)

@@ -68,7 +68,7 @@ def random_network(slot: Slot, bench: Bench) -> Any:
     torch.set_default_dtype(bench.dtype)  # never a copy in float32, which would be 29 GB of the teacher
     try:
         with torch.device(bench.device):
-            network = kind(slot.config).to(bench.dtype)
+            network = kind(slot.config).to(bench.device, bench.dtype)  # constants of a library stay where they are
     finally:
         torch.set_default_dtype(usual)
     for parameter in network.parameters():

@@ -34,7 +34,7 @@ def result(toy_model: Path, photo: Path) -> Result:
 
 def test_qualities() -> None:
     passes = {name: sampling_of(name).passes(0.0002, 80.0) for name in ("published", "balanced", "draft")}
-    assert passes == {"published": 70, "balanced": 19, "draft": 10}
+    assert passes == {"published": 70, "balanced": 16, "draft": 10}
     assert [quality_of(name).fast for name in passes] == [False, True, True]
     assert sampling_of("balanced", 5).steps == 5
     with pytest.raises(InputError, match="choose from published, balanced, draft"):

@@ -3,7 +3,7 @@
 The road has phases, and the networks of one phase need not be there in another. The plan takes the fastest way that
 fits: weights on the device before weights that stream from host memory, large pieces before small ones. Nothing but
 8-bit storage changes the result, and that is chosen by the caller alone. Numbers of intermediate values are counted
-from the code of the networks, not measured; `SLACK` covers what the allocator loses.
+from the code of the networks; `SLACK` covers what the count and the allocator miss.
 """
 
 from dataclasses import dataclass
@@ -30,20 +30,22 @@ SLACK = 1.08
 HOST_BASE = 3 * GIB
 """Host memory of the programme itself, its libraries, and one file of weights on its way."""
 
-TEACHER_UNITS, TEACHER_UNITS_LEAN = 14, 8
-"""Tensors of tokens x width that a block holds at once, by the library's code and by `lyra.models.teacher.lean`."""
+TEACHER_UNITS, TEACHER_UNITS_LEAN = 14, 9.2
+"""Tensors of tokens x width that a block holds at once, by the library's code and by `lyra.models.teacher.lean`
+(measured on an H100 with what `SLACK` adds: 14.5 and 9.6)."""
 
 CODEC_UNITS = 8
 """Feature maps of the finest level that the tokenizer holds at once: input, norm, activation, padded copies, output."""
 
-TRUNK_UNITS, TRUNK_UNITS_IN_PIECES = 23, 7
-"""Tensors of tokens x width that the 3D decoder's trunk holds at once (23: 7.4 GiB at 337,920 tokens, as reported)."""
+TRUNK_UNITS, TRUNK_UNITS_IN_PIECES, PIECE_UNITS = 23, 7, 72
+"""Tensors of tokens x width that the 3D decoder's trunk holds at once: with all tokens (measured on an H100: 20 with
+the fused scan, 23 without), in pieces, and for the tokens of a piece beside those."""
 
 GAUSSIAN_BYTES, KEPT_BYTES = 190, 460
 """Per Gaussian of the head: raw channels twice, rays, activated values, sorting; per kept one: values, rasteriser."""
 
 PIECES_OF_CLIP = (16, 8, 4, 2, 1)
-TOKENS_TOGETHER = (None, 1 << 16, 1 << 14)
+TOKENS_TOGETHER = (None, 1 << 15, 1 << 14, 1 << 13)
 Where = Literal["resident", "streamed"]
 WAYS: tuple[tuple[Where, bool], ...] = (
     ("resident", False), ("resident", True), ("streamed", False), ("streamed", True),
@@ -274,7 +276,7 @@ def _decode(work: Workload, weights: _Weights, together: int, tokens: int | None
     rays = pixels * 6 * (2 if work.decoder.ray_dtype == "bfloat16" else 4)
     encode = weights.tokenizer + rays + _codec(work, together)
     units = TRUNK_UNITS if tokens is None else TRUNK_UNITS_IN_PIECES
-    piece = 0 if tokens is None else min(tokens, count) * work.decoder.width * TRUNK_UNITS * work.compute
+    piece = 0 if tokens is None else min(tokens, count) * work.decoder.width * PIECE_UNITS * work.compute
     trunk = int(SLACK * (count * work.decoder.width * units * work.compute + piece))
     gaussians = work.views * pixels // 64
     return weights.decoder + max(encode, weights.tokenizer + max(trunk, gaussians * GAUSSIAN_BYTES))

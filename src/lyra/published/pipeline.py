@@ -270,7 +270,7 @@ class PublishedPipeline(Pipeline):
         return Photo(views.frames[:1], None, ()), views.to(self.device)
 
     @torch.no_grad()
-    def imagine_frames(self, latents: Latents) -> Tensor:
+    def imagine_frames(self, latents: Latents, conditionings: Sequence[Conditioning]) -> Tensor:
         """The tokenizer's decode of every clip at the kept frames: [V, kept, 3, H, W] 0…1."""
         return torch.stack([self._pictures(clip, self.preset.kept) for clip in latents.z])
 

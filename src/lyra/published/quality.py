@@ -22,10 +22,8 @@ class Quality:
 
 QUALITIES: dict[str, Quality] = {
     "published": Quality(),
-    "balanced": Quality(
-        PublishedSampling(steps=16, order=2, guidance=Guidance(1.0, lowest=0.3, highest=20.0, refresh=2)), fast=True
-    ),
-    "draft": Quality(PublishedSampling(steps=10, order=2, guidance=Guidance(0.0)), fast=True),
+    "balanced": Quality(PublishedSampling(13, Guidance(1.0, 0.5, 20.0, refresh=2), order=2, smallest=0.01), fast=True),
+    "draft": Quality(PublishedSampling(10, Guidance(0.0), order=2, smallest=0.01), fast=True),
 }
 """``balanced`` and ``draft`` change the result; how much can only be told with the weights (docs/official.md)."""
 

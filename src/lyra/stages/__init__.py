@@ -3,13 +3,14 @@
 from lyra.stages.cover import CoverConfig, cover
 from lyra.stages.decode import decode, prepare_inputs
 from lyra.stages.decode_published import decode_published
+from lyra.stages.frames import decode_frames
 from lyra.stages.illustrate import Candidate, illustrate, judge
 from lyra.stages.imagine import imagine, teacher_inputs
 from lyra.stages.imagine_published import PublishedSampling, imagine_published, published_inputs
 from lyra.stages.perceive import PerceiveConfig, perceive
 from lyra.stages.plan import plan, require_plannable
 from lyra.stages.recolor import RecolorConfig, recolor
-from lyra.stages.warp import warp, warp_clips
+from lyra.stages.warp import warp, warp_clips, warp_moving, warp_moving_clips
 from lyra.stages.warp_published import grow_cache, start_cache, warp_published, warp_video
 
 __all__ = [
@@ -20,6 +21,7 @@ __all__ = [
     "RecolorConfig",
     "cover",
     "decode",
+    "decode_frames",
     "decode_published",
     "grow_cache",
     "illustrate",
@@ -36,6 +38,8 @@ __all__ = [
     "teacher_inputs",
     "warp",
     "warp_clips",
+    "warp_moving",
+    "warp_moving_clips",
     "warp_published",
     "warp_video",
 ]
