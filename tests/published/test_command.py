@@ -11,10 +11,16 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import save_file
+from vipe_clip import write_clip
 
 from lyra.cli import main
+from lyra.data.vipe import read_vipe
+from lyra.hub import config_to_dict
+from lyra.hub.model_folder import NewModelFolder
 from lyra.hub.text_embedding import read_text_embedding
 from lyra.io.ply import read_ply
+from lyra.io.scene_folder import load_scene
+from lyra.preset import toy
 from lyra.structures import InputError
 
 FILES = {"scene.ply", "preview.mp4", "contact_sheet.png", "cameras.json", "run.json", "scene.html"}
@@ -85,6 +91,39 @@ def test_two_processes_give_the_result_of_one(
     alone, shared = (read_ply(tmp_path / name / "scene.ply") for name in ("one", "shared"))
     assert len(alone) == len(shared)
     assert (alone.means - shared.means).abs().flatten().quantile(0.99) < 1e-3 * alone.means.abs().max()
+
+
+def test_a_video_becomes_a_moving_scene(
+    toy_model: Path, photo: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_clip(tmp_path / "walk")
+    with NewModelFolder(tmp_path / "model") as folder:
+        for role in ("tokenizer", "teacher", "decoder-dynamic"):
+            (folder / role).symlink_to(toy_model / role)
+        NewModelFolder.describe(folder, {"preset": config_to_dict(toy("dynamic"))})
+    words = ("generate", tmp_path / "walk", "--steps", 2, "--device", "cpu", "-o", tmp_path / "scene", "--model")
+    for more, complaint in (
+        ((toy_model,), "import the checkpoints with --decoder dynamic"),
+        ((tmp_path / "model", "--fov", 60), "brings depth and cameras of its own; leave the field of view out"),
+    ):
+        code, _, err = call(capsys, *words, *more)
+        assert code == 2 and complaint in err and not (tmp_path / "scene").exists()
+    code, _, err = call(capsys, *words, tmp_path / "model")
+    assert code == 0, err
+    scene = load_scene(tmp_path / "scene")
+    assert scene.times == (0, 8 / 24, 16 / 24) and len({len(one) for one in scene.gaussians}) == 1
+    assert not torch.equal(scene.gaussians[0].means, scene.gaussians[2].means), "it moves"
+    paths = json.loads((tmp_path / "scene" / "cameras.json").read_text())["trajectories"]
+    left, right = (torch.tensor(paths[name]["c2w"]) for name in ("left", "right"))
+    views = read_vipe(tmp_path / "walk", 17, 64, 96)
+    assert torch.allclose(left[0], torch.eye(4), atol=1e-5)
+    # halfway between both lies the camera of the video, which moves
+    assert torch.allclose((left[:, 0, 3] + right[:, 0, 3]) / 2, views.cameras.c2w[:, 0, 3], atol=0.05)
+    assert views.cameras.c2w[-1, 0, 3] > 0.1
+    code, _, err = call(
+        capsys, "film", tmp_path / "walk", "--model", tmp_path / "model", "-o", tmp_path / "film.mp4", "--device", "cpu"
+    )
+    assert code == 2 and len(err.splitlines()) == 1
 
 
 @pytest.mark.parametrize(

@@ -160,7 +160,7 @@ def write_published(root: Path | str, record: SceneRecord, space: LatentSpace, f
         with replacing(view / "latent" / f"{record.key}.pkl", "latents") as temporary:
             torch.save(z[index : index + 1].numpy(), temporary)
         if record.depth is not None and record.mask is not None:
-            _save_depth(view / "depth" / f"{record.key}.zip", torch.where(record.mask, record.depth, 0)[index].cpu())
+            write_depth_archive(view / "depth" / f"{record.key}.zip", torch.where(record.mask, record.depth, 0)[index].cpu())
         write_video(view / "rgb" / f"{record.key}.mp4", record.frames[index].cpu(), FPS)
 
 
@@ -257,7 +257,8 @@ def read_depth_archive(path: Path, wanted: Sequence[int] | None = None) -> Tenso
     return torch.where(torch.isfinite(depth) & (depth > 0), depth, 0.0)
 
 
-def _save_depth(path: Path, depth: Tensor) -> None:
+def write_depth_archive(path: Path, depth: Tensor) -> None:
+    """Write [T, H, W] z, 0 where it is not known, as half floats."""
     with replacing(path, "depth") as temporary, zipfile.ZipFile(temporary, "w") as archive:
         for frame, values in enumerate(depth):
             content = io.BytesIO(write_exr(values.float().numpy(), "Z")).getvalue()
