@@ -22,7 +22,6 @@ from typing import Any
 import torch
 
 from lyra.published import Ranks
-
 from official_parts import ranks, scene, teacher
 from official_parts.bench import Bench, Report
 

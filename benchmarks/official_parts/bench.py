@@ -57,9 +57,7 @@ class Bench:
     def workload(self, text: bool = False) -> Workload:
         tokenizer, decoder = self.slots["tokenizer"].config, self.slots["decoder-static"].config
         size = torch.empty(0, dtype=self.dtype).element_size()
-        return Workload(
-            self.teacher, tokenizer, decoder, self.frames, self.height, self.width, self.views, size, text
-        )
+        return Workload(self.teacher, tokenizer, decoder, self.frames, self.height, self.width, self.views, size, text)
 
 
 def random_network(slot: Slot, bench: Bench) -> Any:

@@ -13,7 +13,6 @@ from lyra.models.teacher.null_text import drop_text
 from lyra.models.teacher.parallel import share_clip
 from lyra.published import Ranks
 from lyra.stages import PublishedSampling, imagine_published
-
 from official_parts.bench import Bench, Report, random_inputs, random_network, seconds
 
 ONE_PASS = PublishedSampling(1, Guidance(0.0))

@@ -10,7 +10,6 @@ from lyra.hub.memory_plan import GIB, Choice, phases_of
 from lyra.models.decoder import DecoderInputs
 from lyra.nn import fast_attention
 from lyra.raster import RenderOptions, rasterize
-
 from official_parts.bench import Bench, Report, peaks, random_network, released, seconds
 
 KEPT = 2_044_415
@@ -106,7 +105,7 @@ def tokenizer(report: Report, bench: Bench) -> None:
 
 
 def surfaces(bench: Bench, count: int) -> tuple[list[Tensor], Tensor, Tensor]:
-    """Gaussians as a scene has them, on three wavy layers before the camera, 2 pixels wide; cameras of a small circle."""
+    """Gaussians as a scene has them, on three wavy layers, 2 pixels wide; cameras of a small circle."""
     generator = torch.Generator(device=bench.device).manual_seed(0)
 
     def draw(*shape: int) -> Tensor:

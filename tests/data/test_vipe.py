@@ -11,6 +11,7 @@ from lyra.data.published import write_depth_archive
 from lyra.data.vipe import clip_files, read_vipe
 from lyra.structures import InputError
 
+
 def test_a_clip_is_stretched_cut_and_repeated(tmp_path: Path) -> None:
     depth, c2w, four = write_clip(tmp_path)
     views = read_vipe(tmp_path, 7, 88, 128)

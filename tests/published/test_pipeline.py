@@ -91,9 +91,7 @@ def test_holding_the_networks_otherwise_changes_nothing(
         assert (one - other).abs().flatten().quantile(0.99) < 1e-3, name
 
 
-def test_without_a_text_the_cross_attention_is_not_even_loaded(
-    toy_model: Path, photo: Path, result: Result
-) -> None:
+def test_without_a_text_the_cross_attention_is_not_even_loaded(toy_model: Path, photo: Path, result: Result) -> None:
     names = []
     for text in (False, True):
         pipeline = opened(toy_model, text=text)

@@ -31,7 +31,16 @@ FPS = 24.0
 REVERSED_VIEW = 6
 """First of the views that show the scene played backwards."""
 _PATHS = tuple(spec.name for spec in OFFICIAL_TRAJECTORIES)
-_DAMAGE = (OSError, ValueError, KeyError, IndexError, EOFError, RuntimeError, zipfile.BadZipFile, pickle.UnpicklingError)
+_DAMAGE = (
+    OSError,
+    ValueError,
+    KeyError,
+    IndexError,
+    EOFError,
+    RuntimeError,
+    zipfile.BadZipFile,
+    pickle.UnpicklingError,
+)
 
 
 class PublishedFolder:
@@ -160,7 +169,9 @@ def write_published(root: Path | str, record: SceneRecord, space: LatentSpace, f
         with replacing(view / "latent" / f"{record.key}.pkl", "latents") as temporary:
             torch.save(z[index : index + 1].numpy(), temporary)
         if record.depth is not None and record.mask is not None:
-            write_depth_archive(view / "depth" / f"{record.key}.zip", torch.where(record.mask, record.depth, 0)[index].cpu())
+            write_depth_archive(
+                view / "depth" / f"{record.key}.zip", torch.where(record.mask, record.depth, 0)[index].cpu()
+            )
         write_video(view / "rgb" / f"{record.key}.mp4", record.frames[index].cpu(), FPS)
 
 

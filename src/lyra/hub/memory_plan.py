@@ -167,9 +167,7 @@ class _Weights:
     decoder: int
 
 
-def plan_memory(
-    work: Workload, device: int, host: int, eight_bits: bool = False, products: bool = False
-) -> MemoryPlan:
+def plan_memory(work: Workload, device: int, host: int, eight_bits: bool = False, products: bool = False) -> MemoryPlan:
     """The fastest way to hold the networks that fits.
 
     Args:

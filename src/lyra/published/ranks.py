@@ -95,5 +95,6 @@ class Ranks:
         """
         if self.world > len(pieces) and not self.share:
             raise InputError(
-                f"{self.world} processes for {len(pieces)} trajectories; start at most {len(pieces)}, or add --share-clips"
+                f"{self.world} processes for {len(pieces)} trajectories; start at most {len(pieces)}, "
+                "or add --share-clips"
             )

@@ -50,7 +50,9 @@ def test_the_zero_text_needs_no_cross_attention() -> None:
     generator = torch.Generator().manual_seed(1)
     x = 3 * torch.randn(1, 4, 3, 4, 6, generator=generator)
     draws = [torch.randn(shape, generator=generator) for shape in ((1, 4, 1, 4, 6), (1, 2, 4, 3, 4, 6))]
-    zero, words = (TeacherInputs(*draws, draws[1].flip(0), text) for text in (torch.zeros(1, 3, 6), torch.ones(1, 3, 6)))
+    zero, words = (
+        TeacherInputs(*draws, draws[1].flip(0), text) for text in (torch.zeros(1, 3, 6), torch.ones(1, 3, 6))
+    )
     expected = other(x, torch.tensor([3.0]), zero)
     assert torch.equal(net(x, torch.tensor([3.0]), zero), expected)
     assert not torch.allclose(other(x, torch.tensor([3.0]), words), expected, atol=1e-3), "a text would matter"
