@@ -25,7 +25,7 @@ from lyra.published import Ranks
 from official_parts import ranks, scene, teacher
 from official_parts.bench import Bench, Report
 
-PARTS = ("floor", "ladder", "decoder", "limits", "tokenizer", "alone", "render")
+PARTS = ("floor", "ladder", "decoder", "warp", "limits", "tokenizer", "alone", "render")
 
 
 def show(values: dict[str, Any]) -> None:
@@ -83,6 +83,7 @@ def main(words: list[str] | None = None) -> None:
         "ladder": lambda: teacher.ladder(report, bench, passes),
         "decoder": lambda: scene.decoder(report, bench),
         "limits": lambda: teacher.limited(report, bench, arguments.limit, passes),
+        "warp": lambda: scene.warp(report, bench),
         "tokenizer": lambda: scene.tokenizer(report, bench),
         "alone": lambda: teacher.alone(report, bench, passes),
         "render": lambda: scene.render(report, bench, 2000 if arguments.toy else scene.KEPT),

@@ -6,6 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from lyra.geometry import PointCache, trajectory_c2w
 from lyra.hub.memory_plan import GIB, Choice, phases_of
 from lyra.models.decoder import DecoderInputs
 from lyra.nn import fast_attention
@@ -102,6 +103,28 @@ def tokenizer(report: Report, bench: Bench) -> None:
 
         name = "whole clips" if together is None else f"{together} latent frames at once"
         report.attempt("tokenizer", name, coded)
+
+
+def warp(report: Report, bench: Bench, frames: int = 8) -> None:
+    """The 3D cache of a picture with depth edges, seen along a path: the part of the road without a network."""
+
+    def seen() -> dict[str, Any]:
+        generator = torch.Generator().manual_seed(0)
+        coarse = torch.rand(1, 1, 9, 16, generator=generator).round() + 1  # two depths, with edges between them
+        size = (bench.height, bench.width)
+        depth = torch.nn.functional.interpolate(coarse, size)[0, 0].to(bench.device)
+        depth = depth + 0.1 * torch.linspace(0, 1, bench.width, device=bench.device)
+        rgb = torch.rand(3, *size, generator=generator).to(bench.device)
+        K = torch.tensor([[bench.width, 0, bench.width / 2], [0, bench.width, bench.height / 2], [0, 0, 1.0]])
+        K = K.to(bench.device)
+        path = trajectory_c2w("left", frames, 0.25).to(bench.device)
+        cache = PointCache.start(rgb, depth, torch.eye(4, device=bench.device), K)
+        cache.seen(path[:2], K.expand(2, 3, 3))  # chooses kernels
+        released(bench)
+        each = seconds(lambda: cache.seen(path, K.expand(frames, 3, 3)), bench) / frames
+        return {"frame_seconds": each, "clip_seconds": each * bench.frames} | peaks(bench)
+
+    report.attempt("warp", f"{frames} frames of one source", seen)
 
 
 def surfaces(bench: Bench, count: int) -> tuple[list[Tensor], Tensor, Tensor]:

@@ -49,6 +49,7 @@ def test_every_line_is_there(program: ModuleType, tmp_path: Path, capsys: pytest
     assert [line.get("tokens_together") for line in report["decoder"]] == [None, None, 32768, 16384, None]
     assert report["decoder"][-1]["mamba_block"] > 0 and report["decoder"][-1]["pruning"] > 0
     assert [line["frames_together"] for line in report["tokenizer"]] == [None, 8, 4, 1]
+    assert report["warp"][0]["clip_seconds"] == pytest.approx(17 * report["warp"][0]["frame_seconds"])
     assert len(report["alone"]) == 5 and all(line["pass_seconds"] > 0 for line in report["alone"])
     assert {line["name"] for line in report["render"]} == {"ray", "ray, without depth", "ewa"}
     assert "floor: " in capsys.readouterr().out

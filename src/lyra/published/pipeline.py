@@ -129,6 +129,8 @@ class PublishedPipeline(Pipeline):
         """
         options = options or LoadOptions()
         device = resolve_device(Ranks.device(options.device))
+        if device.index is not None:
+            torch.cuda.set_device(device)  # kernels of Triton are launched on the current one
         ranks = Ranks.from_environment(device, options.share)
         preset = sized(preset_of(folder), options)
         shapes = network_shapes(folder, preset)
