@@ -101,6 +101,8 @@ class PublishedChoices:
         pipeline = PublishedPipeline.open(self.folder, self.load)
         for line in pipeline.plan.lines() if note is not None else ():
             note(line)  # type: ignore[misc]
+        if note is not None and self.load.fast and not pipeline.plan.choice.products:
+            note(f"quality {self.quality} samples without compiled 8-bit products here; see docs/official.md")
         pipeline.sampling = sampling
         pipeline.texts = (texts[0], texts[1])
         return pipeline
