@@ -645,7 +645,7 @@ def write_result(
             scene = replace(result.scene.to("cpu"), provenance=_provenance(result))
             save_scene(folder, scene)
             tour = smooth_tour(result.scene.source, PREVIEW_FRAMES)
-            video = render(result.scene.gaussians[0], tour, result.preset.render)
+            video = render(result.scene.gaussians[0], tour, replace(result.preset.render, depth=False))
             write_video(folder.path / "preview.mp4", video.rgb.cpu().clamp(0, 1), PREVIEW_FPS)
             contact_sheet(
                 folder.path / "contact_sheet.png",

@@ -82,6 +82,8 @@ class Generate:
     """With --model: stored text embedding of what the scene shows (.safetensors, .npy or .pt)."""
     negative_text: Annotated[Path | None, arg(metavar="FILE", help_behavior_hint="")] = None
     """With --model: the same of what it should not show."""
+    share_clips: bool = False
+    """With --model, under torchrun: all processes compute every trajectory together, instead of some each."""
     force: bool = False
     """With --model: go on with sizes or trajectories that the weights were not trained for."""
 

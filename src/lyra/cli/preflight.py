@@ -41,7 +41,11 @@ def require_readable_inputs(
     require_plannable(options.trajectories, options.strength)
     notices: tuple[str, ...] = ()
     height, width = preset.height, preset.width
-    if photo is not None:
+    if photo is not None and photo.is_dir() and preset.road == "published":
+        from lyra.published.pipeline import require_video_choices
+
+        require_video_choices(photo, preset, options)
+    elif photo is not None:
         picture = read_photo(photo)
         notices = picture.notices
         height, width = preset.grid(picture.frames.width, picture.frames.height)

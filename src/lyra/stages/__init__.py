@@ -11,7 +11,7 @@ from lyra.stages.perceive import PerceiveConfig, perceive
 from lyra.stages.plan import plan, require_plannable
 from lyra.stages.recolor import RecolorConfig, recolor
 from lyra.stages.warp import warp, warp_clips, warp_moving, warp_moving_clips
-from lyra.stages.warp_published import grow_cache, start_cache, warp_published
+from lyra.stages.warp_published import grow_cache, start_cache, warp_published, warp_video
 
 __all__ = [
     "Candidate",
@@ -41,4 +41,5 @@ __all__ = [
     "warp_moving",
     "warp_moving_clips",
     "warp_published",
+    "warp_video",
 ]
