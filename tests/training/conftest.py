@@ -13,11 +13,11 @@ from lyra.models.decoder import Anchor, DecoderConfig
 from lyra.models.depth import DepthConfig, DepthNet
 from lyra.models.teacher import Teacher, TeacherConfig
 from lyra.models.text import TextConfig, TextEncoder
-from lyra.models.tokenizer import NanoTokenizer, NanoTokenizerConfig
+from lyra.models.tokenizer import FrameDecoder, FrameDecoderConfig, NanoTokenizer, NanoTokenizerConfig
 from lyra.training import recipes, world_clips
 from lyra.training.options import TaskName, TrainOptions
 from lyra.training.recipes import DecoderRecipe
-from lyra.training.tasks import decoder, depth, teacher, text, tokenizer
+from lyra.training.tasks import decoder, depth, frames, teacher, text, tokenizer
 from lyra.worlds import Clip, Split, TextureSet, TextureStore, WorldBatch, film, load_textures
 from lyra.worlds.captions import known_words
 
@@ -69,8 +69,12 @@ def tiny_models(tmp_path_factory: pytest.TempPathFactory) -> Path:
     torch.manual_seed(0)
     first = Teacher(TEACHER)
     first.start_as_identity()
+    coder = NanoTokenizer(TOKENIZER)
+    painter = FrameDecoder(FrameDecoderConfig(latent_channels=CHANNELS, widths=(16, 32), blocks=(1, 1)))
+    painter.start_from(coder)
     for name, network in {
-        "tokenizer/nano": NanoTokenizer(TOKENIZER),
+        "tokenizer/nano": coder,
+        "frames/nano": painter,
         "depth/nano": DepthNet(DEPTH),
         "teacher/nano": first,
         "text/nano": TextEncoder(TEXT),
@@ -86,7 +90,7 @@ def tiny(
     """Make every recipe tiny; returns a function that makes its options."""
     stores = {split: textures.to("cpu") for split, textures in few_textures.items()}
     monkeypatch.setattr(TextureSet, "to", lambda self, device: stores[self.split])
-    for module in (tokenizer, depth, teacher, decoder, text):
+    for module in (tokenizer, depth, teacher, frames, decoder, text):
         monkeypatch.setattr(module, "load_textures", lambda path, split: few_textures[split])
     monkeypatch.setattr(tokenizer, "NanoTokenizerConfig", lambda: TOKENIZER)
     monkeypatch.setattr(depth, "DepthConfig", lambda: DEPTH)
@@ -96,10 +100,11 @@ def tiny(
     monkeypatch.setattr(text, "TEST_CAPTIONS", 8)
     for module in (tokenizer, world_clips):
         monkeypatch.setattr(module, "film", film_in_jumps)
-    for module in (tokenizer, teacher):
+    for module in (tokenizer, teacher, frames):
         monkeypatch.setattr(module, "WORLDS_PER_REFRESH", 1)
         monkeypatch.setattr(module, "VIEWS_PER_WORLD", 1)
-    monkeypatch.setattr(teacher, "PHOTO_CLIPS", 1)
+    for module in (teacher, frames):
+        monkeypatch.setattr(module, "PHOTO_CLIPS", 1)
     monkeypatch.setattr(decoder, "SCENES_PER_REFRESH", 2)
 
     def options(task: TaskName, **choices: object) -> TrainOptions:

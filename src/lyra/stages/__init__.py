@@ -3,6 +3,7 @@
 from lyra.stages.cover import CoverConfig, cover
 from lyra.stages.decode import decode, prepare_inputs
 from lyra.stages.decode_published import decode_published
+from lyra.stages.frames import decode_frames
 from lyra.stages.illustrate import Candidate, illustrate, judge
 from lyra.stages.imagine import imagine, teacher_inputs
 from lyra.stages.imagine_published import PublishedSampling, imagine_published, published_inputs
@@ -20,6 +21,7 @@ __all__ = [
     "RecolorConfig",
     "cover",
     "decode",
+    "decode_frames",
     "decode_published",
     "grow_cache",
     "illustrate",
