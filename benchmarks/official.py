@@ -62,7 +62,7 @@ def main(words: list[str] | None = None) -> None:
         parser.error("the published size needs a GPU; try --toy")
     report, bench = Report(arguments.json, arguments.budget_seconds), Bench.of(arguments.toy, device)
     if device.type == "cuda":
-        torch.cuda.set_device(device)
+        torch.cuda.set_device(device.index or 0)
     torch.manual_seed(0)
     report.put(
         device=torch.cuda.get_device_name(device) if bench.cuda else "cpu",

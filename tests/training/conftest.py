@@ -46,9 +46,11 @@ def tiny_decoder_recipe(name: str, from_stage: str | None = None) -> DecoderReci
     return replace(recipe, network=lambda: DECODER, stages=tuple(stages))
 
 
-def film_in_jumps(batch: WorldBatch, store: TextureStore, c2w: Tensor, height: int, width: int) -> Clip:
+def film_in_jumps(
+    batch: WorldBatch, store: TextureStore, c2w: Tensor, height: int, width: int, times: Tensor | None = None
+) -> Clip:
     """`film` that traces every fourth frame and shows it four times; the last one once."""
-    clip = film(batch, store, c2w[:, :, ::4], height, width)
+    clip = film(batch, store, c2w[:, :, ::4], height, width, None if times is None else times[:, ::4])
     shown = torch.arange(c2w.shape[2]) // 4
     return replace(clip, rgb=clip.rgb[:, :, shown], depth=clip.depth[:, :, shown], sky=clip.sky[:, :, shown])
 

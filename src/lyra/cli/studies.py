@@ -4,7 +4,7 @@ import json
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from tyro.conf import arg
 
@@ -92,6 +92,51 @@ class EvaluateAblations:
     def interrupted(self) -> str:
         """Finished variants are kept."""
         return f"the variants finished so far are in {self.out}, the same command goes on"
+
+
+@dataclass(frozen=True)
+class EvaluateOptimisation:
+    """Fit Gaussians to the teacher's frames, scene by scene, and compare with one forward pass of the decoder.
+
+    lyra evaluate optimisation --count 3 --json optimisation.json
+    """
+
+    split: Literal["val", "test"] = "test"
+    """Which scenes and textures; neither set occurs in training."""
+    count: int = 3
+    """How many scenes."""
+    steps: int = 7000
+    """Steps of optimisation; minutes per scene on a GPU, hours without one."""
+    seed: int = 0
+    """Seed of the paths, the generation and the order of pictures."""
+    textures: Annotated[Path | None, arg(metavar="FOLDER", help_behavior_hint="")] = None
+    """Texture pack; by default looked for in the usual places, else procedural textures."""
+    device: Annotated[str, arg(metavar="auto|cpu|cuda[:N]")] = "auto"
+    """Where to compute."""
+    json: Annotated[Path | None, arg(metavar="FILE", help_behavior_hint="")] = None
+    """Also write every number to this file."""
+
+    def run(self) -> int:
+        """Fit, compare and report."""
+        _require(self.device, self.json)
+        from lyra.studies.optimisation import OptimisationProtocol, evaluate_optimisation, optimisation_table
+
+        protocol = OptimisationProtocol(
+            split=self.split,
+            count=self.count,
+            steps=self.steps,
+            seed=self.seed,
+            textures=self.textures,
+            device=self.device,
+        )
+        report = evaluate_optimisation(protocol, tell=_tell)
+        print(optimisation_table(report))
+        _keep(report, self.json)
+        return 0
+
+    def interrupted(self) -> str:
+        """Numbers appear only at the end."""
+        return "nothing was written"
 
 
 def _require(device: str, file: Path | None) -> None:

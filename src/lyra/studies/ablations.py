@@ -24,7 +24,7 @@ from lyra.training.device_data import PathBank, PhotoTiles
 from lyra.training.first_pictures import first_pictures
 from lyra.training.imagined_scenes import ImaginedScenes, imagine_scenes
 from lyra.training.loop import run_loop
-from lyra.training.networks import load_part
+from lyra.training.networks import load_frame_decoder, load_part
 from lyra.training.options import TrainOptions
 from lyra.training.pool import ExamplePool
 from lyra.training.processes import training_device
@@ -270,10 +270,12 @@ class _Bench:
     def __init__(self, protocol: AblationsProtocol, device: torch.device, names: Sequence[str], tell: Tell) -> None:
         self.protocol, self.device, self.tell = protocol, device, tell
         options = protocol.options("shared")
+        tokenizer = load_part("tokenizer/nano", Tokenizer, options, device)
         self.networks = Networks(
-            load_part("tokenizer/nano", Tokenizer, options, device),
+            tokenizer,
             load_part("depth/nano", DepthNet, options, device),
             load_part("teacher/nano", Teacher, options, device),
+            load_frame_decoder(tokenizer, options, device),
         )
         self.recipe = replace(decoder_recipe("nano"), upright_every=0)
         self.base = self.recipe.network()
@@ -294,7 +296,7 @@ class _Bench:
         if protocol.store is not None:
             stored = StoredScenes(
                 protocol.store, networks.tokenizer, networks.depth_net, self.anchor_frames, VIEWS, FRAMES, *self.size,
-                protocol.seed, report=self.tell,
+                protocol.seed, report=self.tell, frame_decoder=networks.frame_decoder,
             )  # fmt: skip
             return self._gather("imagined", protocol.scenes, lambda n: stored.batch(n, SCENES_AT_ONCE))
         textures = load_textures(protocol.textures, "train")
@@ -307,7 +309,7 @@ class _Bench:
             source, K = first_pictures(feed, store, photos, SCENES_AT_ONCE, *self.size)
             return imagine_scenes(
                 source, K, paths, VIEWS, self.anchor_frames, networks.tokenizer, networks.depth_net, networks.teacher,
-                networks.teacher.config.steps,
+                networks.teacher.config.steps, networks.frame_decoder,
             )  # fmt: skip
 
         return self._gather("imagined", protocol.scenes, make)

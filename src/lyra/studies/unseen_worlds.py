@@ -10,7 +10,7 @@ from lyra.evaluation.scores import ScoreSheet, score_clip
 from lyra.models.depth import DepthNet
 from lyra.models.perceptual import SqueezePerceptual
 from lyra.models.teacher import Teacher
-from lyra.models.tokenizer import Tokenizer
+from lyra.models.tokenizer import FrameDecoder, Tokenizer
 from lyra.stages import plan
 from lyra.stages.warp import warp_clips
 from lyra.structures import Cameras, Frames, Views
@@ -25,6 +25,7 @@ class Networks:
     tokenizer: Tokenizer
     depth_net: DepthNet
     teacher: Teacher
+    frame_decoder: FrameDecoder | None = None
 
 
 @dataclass(frozen=True)
@@ -105,7 +106,7 @@ def unseen_world(
     torch.manual_seed(seed * 100_003 + index)
     scenes = imagine_scenes(
         source, probe.K, _Given(c2w), len(c2w), anchor_frames, networks.tokenizer, networks.depth_net,
-        networks.teacher, networks.teacher.config.steps,
+        networks.teacher, networks.teacher.config.steps, networks.frame_decoder,
     )  # fmt: skip
     chosen = torch.arange(frames - 1, 0, -stride, device=device).flip(0)
     truth = film(worlds, store, c2w[None, :, chosen], *size).rgb[0].clamp(0, 1)

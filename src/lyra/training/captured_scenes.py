@@ -40,8 +40,8 @@ def capture_scenes(
     repeat = torch.arange(count, device=device).repeat_interleave(views)
     half = torch.autocast(device.type, dtype=torch.bfloat16, enabled=device.type == "cuda")
     clip = film(worlds, store, c2w, height, width)
-    looks = draw_looks(count, device).without_vignette()
-    frames = develop(clip.rgb.flatten(0, 1), looks.pick(repeat), clip.depth.flatten(0, 1), clip.scale[repeat])
+    looks = draw_looks(count).without_vignette()
+    frames = develop(clip.rgb.flatten(0, 1), looks.pick(repeat.cpu()), clip.depth.flatten(0, 1), clip.scale[repeat])
     source = degrade(frames[::views, :1], looks)[:, 0].clamp(0, 1)
     frames = frames.clamp(0, 1)
     frames[:, 0] = source[repeat]

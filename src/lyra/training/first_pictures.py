@@ -23,7 +23,7 @@ def first_pictures(
     """
     pictures = film_source(feed.next(), store, height, width)
     device = pictures.rgb.device
-    looks = draw_looks(len(pictures.rgb), device).without_vignette()
+    looks = draw_looks(len(pictures.rgb)).without_vignette()
     taken = develop(pictures.rgb[:, None], looks, pictures.depth[:, None], pictures.scale)
     rest = count - len(pictures.rgb)
     K = torch.cat([pictures.K, random_intrinsics(rest, height, width, device)])

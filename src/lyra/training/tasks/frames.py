@@ -27,7 +27,7 @@ from lyra.training.processes import rank_and_size
 from lyra.training.recipes import find_recipe
 from lyra.training.seeds import REFRESH, own_randomness
 from lyra.training.task import Task
-from lyra.training.world_clips import world_clips
+from lyra.training.world_clips import draw_times, world_clips
 from lyra.training.world_feed import WorldFeed
 from lyra.worlds import Split, load_textures
 from lyra.worlds.photographic import draw_looks
@@ -127,9 +127,9 @@ class FramesTask(Task):
         height, width = self.options.height, self.options.width
         predicted = torch.rand(WORLDS_PER_REFRESH, device=self.device) < PREDICTED_SHARE
         paths = self.paths.draw(WORLDS_PER_REFRESH, VIEWS_PER_WORLD)
-        looks = draw_looks(WORLDS_PER_REFRESH, self.device)
+        looks, times = draw_looks(WORLDS_PER_REFRESH), draw_times(WORLDS_PER_REFRESH, FRAMES, self.device)
         clips, warped, mask = world_clips(
-            self.feed.next(), self.store, paths, height, width, self.depth_net, predicted, looks
+            self.feed.next(), self.store, paths, height, width, self.depth_net, predicted, looks, times
         )
         moving = self.photos.clips(PHOTO_CLIPS, FRAMES, height, width, motion=0.12)
         borrowed = mask[torch.randint(len(mask), (PHOTO_CLIPS,), device=self.device)].flip(-1)
