@@ -133,8 +133,8 @@ def test_scenes_of_a_store_take_the_place_of_imagined_ones(tiny, tmp_path, monke
     opened: list[dict] = []
 
     class Stored:
-        def __init__(self, *choices):
-            opened.append(inspect.signature(StoredScenes).bind(*choices).arguments)
+        def __init__(self, *choices, **named):
+            opened.append(inspect.signature(StoredScenes).bind(*choices, **named).arguments)
 
         def batch(self, number, count):
             asked.append(number)
