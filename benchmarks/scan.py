@@ -8,8 +8,8 @@ At the official 338k tokens (width 512, state 256, forward, bfloat16): how much 
 Blocks are timed whole, with their projections, convolution, gate and norms; the best of the repetitions counts. Without
 a GPU only small sizes make sense, and the fused columns are missing.
 
-With ``--profile`` a training step of each block is taken apart instead: its kernels by time, how many there are, and how
-much of the step the device was at work.
+With ``--profile`` a training step of each block is taken apart instead: its kernels by time, how many there are, and
+how much of the step the device was at work.
 """
 
 import argparse
