@@ -420,6 +420,16 @@ class Pipeline:
             InputError: an unusable prompt or option, an image model that cannot be loaded, or weights that were not
                 trained for this.
         """
+        return self.finish(self.imagine_prompt(prompt, options, progress), progress)
+
+    def imagine_prompt(
+        self, prompt: str, options: GenerateOptions | None = None, progress: Progress | None = None
+    ) -> Imagined:
+        """The part of `run_prompt` that needs the teacher: the words' first picture, and clips around it.
+
+        Raises:
+            InputError: as `run_prompt`.
+        """
         options = replace(options or GenerateOptions(), prompt=prompt)
         if options.depth is not None:
             raise InputError("a depth file belongs to a photo; leave it out, or give the photo")
@@ -435,7 +445,7 @@ class Pipeline:
         # the first picture has followed the guidance; the clips follow the text as it stands
         told = replace(wording, negative=None, guidance=1.0) if self.teacher.config.text else None
         imagined = self._from_views("", Photo(frames.to("cpu"), None, ()), views, options, clock, told)
-        return self.finish(replace(imagined, wording=wording, first=first), progress)
+        return replace(imagined, wording=wording, first=first)
 
     def _first_picture(
         self, wording: Wording, options: GenerateOptions, size: tuple[int, int], clock: _Clock

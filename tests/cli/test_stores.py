@@ -178,8 +178,8 @@ def spoil(store: Path, *keys: str) -> None:
 @pytest.mark.parametrize(
     ("words", "complaint"),
     [
-        ([], ["--photos FOLDER or --worlds N"]),
-        (["--photos", "photos", "--worlds", "3"], ["--photos FOLDER or --worlds N"]),
+        ([], ["--photos FOLDER, --worlds N and --prompts FILE"]),
+        (["--photos", "photos", "--worlds", "3"], ["--photos FOLDER, --worlds N and --prompts FILE"]),
         (["--photos", "gone"], ["photos gone does not exist"]),
         (["--photos", "photos/wall.png"], ["is a file"]),
         (["--photos", "empty"], ["empty", "holds no picture"]),

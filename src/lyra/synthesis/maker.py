@@ -56,8 +56,11 @@ class RecordMaker:
             InputError: the picture cannot be used.
         """
         options = self.options.generate(job.seed)
-        picture = job.photo if job.photo is not None else self._world(job)
-        imagined = self.pipeline.imagine(picture, options, progress, job.source)
+        if job.prompt is not None:
+            imagined = self.pipeline.imagine_prompt(job.prompt, options, progress)
+        else:
+            picture = job.photo if job.photo is not None else self._world(job)
+            imagined = self.pipeline.imagine(picture, options, progress, job.source)
         frames = None
         if self.options.rgb:
             seen = self.pipeline.imagine_frames(imagined.latents, imagined.conditionings)

@@ -82,6 +82,8 @@ def _manifest(jobs: Sequence[Job], options: SynthesisOptions) -> Manifest:
         licences.add("source pictures: as their owners license them")
     if any(job.world is not None for job in jobs):
         licences.add("procedural worlds: as the pictures of the texture pack are licensed")
+    if any(job.prompt is not None for job in jobs):
+        licences.add("first pictures of prompts: as those of the teacher")
     return Manifest(
         LatentSpace.of(load_model(_TOKENIZER, kind=Tokenizer)),
         options.as_record(),

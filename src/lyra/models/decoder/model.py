@@ -53,11 +53,19 @@ class GaussianDecoder(nn.Module):
             InputError: sizes do not fit the config, or a field that it needs is missing.
         """
         inputs.check(self.config)
-        tokens = self.trunk(self.embed(inputs))
+        tokens = self._mix(self.embed(inputs), inputs.latents.shape[1])
         views, _, frames, rows, columns = inputs.latents.shape[1:]
         grid = (views, frames, rows // self.config.patch, columns // self.config.patch)
         gaussians: GaussianBatch = self.head(tokens.unflatten(1, grid), inputs)
         return gaussians.prune(1 - self.config.prune_ratio) if self.config.prune_ratio > 0 else gaussians
+
+    def _mix(self, tokens: Tensor, views: int) -> Tensor:
+        """The trunk over the tokens [B, V N, D] of all views, or over those of each view."""
+        if self.config.fuse_views:
+            mixed: Tensor = self.trunk(tokens)
+            return mixed
+        apart = tokens.unflatten(1, (views, -1)).flatten(0, 1)
+        return self.trunk(apart).unflatten(0, (-1, views)).flatten(1, 2)
 
     def embed(self, inputs: DecoderInputs) -> Tensor:
         """The tokens of all views, [B, V N, D], views one after the other, inside each t, rows, columns."""
