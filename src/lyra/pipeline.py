@@ -502,10 +502,11 @@ class Pipeline:
             clock.tell(StageReport("imagine", detail=f"{view * steps + step + 1}/{total}"))
 
         with clock.stage("imagine", f"{len(conditionings)} trajectories x {steps} steps"):
-            said = (wording.text, wording.negative, wording.guidance) if wording else (None, None, 1.0)
+            text, negative = (wording.text, wording.negative) if wording else (None, None)
             latents = imagine(
-                conditionings, self.teacher, self.tokenizer, steps, options.seed, on_step, *said, exact=options.exact
-            )
+                conditionings, self.teacher, self.tokenizer, steps, options.seed, on_step,
+                text, negative, wording.guidance if wording else 1.0, exact=options.exact,
+            )  # fmt: skip
         return conditionings, latents
 
     def _warp(self, views: Views, trajectories: Sequence[Trajectory]) -> tuple[Conditioning, ...]:

@@ -157,7 +157,7 @@ class _Plan:
     def to_end(self, sums: Tensor, rests: Tensor) -> Tensor:
         """[b, heads, padded]: the decay from each token to the end of its chunk."""
         parts = [part.unflatten(-1, (self.chunks, self.chunk)) for part in ((sums, rests) if self.exact else (sums,))]
-        return sum(part[..., -1:] - part for part in parts).exp().flatten(-2)  # type: ignore[union-attr]
+        return sum(part[..., -1:] - part for part in parts).exp().flatten(-2)
 
     def in_chunks(self, directions: Tensor) -> Tensor:
         """[b, l, n] to [b, chunks, K, n], in order, zero behind the last token."""
