@@ -1,6 +1,7 @@
 """Make the pictures of docs/gallery: of every photo, the photo and its scene at the end of five camera paths.
 
-python scripts/make_gallery.py examples/photos/*.jpg examples/photos/eval/{autumn_meadow,dogs_at_window}.jpg -o docs/gallery
+python scripts/make_gallery.py examples/photos/*.jpg examples/photos/eval/{autumn_meadow,dogs_at_window}.jpg \\
+  -o docs/gallery
 """
 
 import argparse
@@ -11,7 +12,8 @@ from PIL import Image
 from torch import Tensor
 
 from lyra.metrics import psnr
-from lyra.pipeline import Pipeline, Result
+from lyra.pipeline import Pipeline
+from lyra.results import Result
 
 ROWS = (("photo", "left", "right"), ("zoom_in", "up", "zoom_out"))
 CELL = 336

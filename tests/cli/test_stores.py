@@ -14,7 +14,7 @@ import pytest
 import torch
 from PIL import Image
 
-from lyra import pipeline
+from lyra import pipeline, scene_writer
 from lyra.data import LatentSpace, Manifest, RecordWriter, SceneStore, begin_store, write_published
 from lyra.hub import load_model
 from lyra.io.scene_folder import load_scene
@@ -150,7 +150,7 @@ def test_every_record_becomes_a_scene_and_damaged_ones_are_told(
         scenes.append((out.name, result.name, result.options.seed, result.options.recolor))
 
     monkeypatch.setattr(pipeline.Pipeline, "finish", finish)
-    monkeypatch.setattr(pipeline, "write_result", write)
+    monkeypatch.setattr(scene_writer, "write_result", write)
     spoil(store, "house-2")
     outcome = lyra("reconstruct", store, "-o", tmp_path / "out", "--recolor", "5", "--device", "cpu")
     assert outcome.code == 0, outcome.err

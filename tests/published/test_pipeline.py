@@ -14,9 +14,9 @@ from lyra.models.teacher import PublishedTeacher
 from lyra.models.teacher.null_text import drop_text
 from lyra.models.teacher.offload import store_in_8_bits
 from lyra.models.teacher.speed import multiply_in_8_bits
-from lyra.pipeline import GenerateOptions, Result
 from lyra.preset import Preset, preset_of, published, toy
 from lyra.published import LoadOptions, PublishedPipeline, Ranks, quality_of, sampling_of
+from lyra.results import GenerateOptions, Result
 from lyra.stages import imagine_published, published_inputs, start_cache, warp_published
 from lyra.structures import InputError
 

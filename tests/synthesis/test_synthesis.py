@@ -17,7 +17,8 @@ from lyra import pipeline, worlds
 from lyra.data import RecordWriter, SceneStore, StoreWatch
 from lyra.data.index import ShardIndex
 from lyra.io.images import Photo
-from lyra.pipeline import GenerateOptions, Pipeline
+from lyra.pipeline import Pipeline
+from lyra.results import GenerateOptions
 from lyra.stages import Candidate
 from lyra.structures import InputError
 from lyra.synthesis import Job, RecordMaker, Synthesis, SynthesisOptions, photo_jobs, prompt_jobs, world_jobs

@@ -59,8 +59,8 @@ class Film:
         from lyra.cli.published import PublishedChoices, gibibytes
         from lyra.geometry.trajectories import TRAJECTORY_NAMES
         from lyra.io.video import write_video
-        from lyra.pipeline import GenerateOptions
         from lyra.published import LoadOptions, quality_of
+        from lyra.results import GenerateOptions
         from lyra.structures import InputError
 
         if self.trajectory not in TRAJECTORY_NAMES:

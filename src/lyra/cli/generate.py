@@ -13,7 +13,7 @@ from lyra.cli.scene_page import write_page
 from lyra.cli.sizes import mebibytes, seconds
 
 if TYPE_CHECKING:
-    from lyra.pipeline import GenerateOptions, Result
+    from lyra.results import GenerateOptions, Result
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -97,7 +97,9 @@ class Generate:
 
         from lyra.cli.preflight import require_readable_inputs, require_usable_words
         from lyra.cli.published import PublishedChoices
-        from lyra.pipeline import Pipeline, StageReport, write_result
+        from lyra.pipeline import Pipeline
+        from lyra.results import StageReport
+        from lyra.scene_writer import write_result
 
         choices = PublishedChoices.of(self)
         preset = choices.preset(options) if choices else None
@@ -142,7 +144,7 @@ class Generate:
         return int(self.choose)
 
     def _options(self) -> "GenerateOptions":
-        from lyra.pipeline import GenerateOptions
+        from lyra.results import GenerateOptions
 
         return GenerateOptions(
             seed=self.seed,
@@ -165,7 +167,7 @@ class Generate:
         )
 
     def _report(self, result: "Result", total: float) -> None:
-        from lyra.pipeline import peak_memory_mib
+        from lyra.clock import peak_memory_mib
 
         count = sum(len(gaussians) for gaussians in result.scene.gaussians)
         print(f"scene      {self.out}")

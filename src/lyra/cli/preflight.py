@@ -12,8 +12,9 @@ from lyra.io.depth_file import read_depth
 from lyra.io.images import read_photo
 from lyra.models.image_model import read_licence, require_image_model
 from lyra.models.text import TextEncoder, UnknownWord
-from lyra.pipeline import TEXT_MODEL, GenerateOptions
+from lyra.pipeline import TEXT_MODEL
 from lyra.preset import Preset, nano
+from lyra.results import GenerateOptions
 from lyra.stages import PerceiveConfig, require_plannable
 from lyra.structures import Cameras, InputError
 

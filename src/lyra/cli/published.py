@@ -11,9 +11,9 @@ from lyra.structures import InputError
 
 if TYPE_CHECKING:
     from lyra.cli.generate import Generate
-    from lyra.pipeline import GenerateOptions
     from lyra.preset import Preset
     from lyra.published import LoadOptions, PublishedPipeline
+    from lyra.results import GenerateOptions
 
 
 @dataclass(frozen=True)

@@ -26,10 +26,14 @@ def reduced_precision(device: torch.device, exact: bool = False) -> AbstractCont
         device: where the networks are.
         exact: keep float32 in any case.
     """
-    fast = device.type == "cuda" or (device.type == "cpu" and processor_has_bfloat16())
-    if exact or not fast:
+    if not uses_bfloat16(device, exact):
         return nullcontext()
     return torch.autocast(device_type=device.type, dtype=torch.bfloat16)
+
+
+def uses_bfloat16(device: torch.device, exact: bool = False) -> bool:
+    """Whether `reduced_precision` changes anything."""
+    return not exact and (device.type == "cuda" or (device.type == "cpu" and processor_has_bfloat16()))
 
 
 @cache

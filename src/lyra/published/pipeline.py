@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from lyra.clock import Clock
 from lyra.data.vipe import clip_files, read_vipe
 from lyra.geometry.trajectories import OFFICIAL_TRAJECTORIES, trajectory_c2w
 from lyra.hub import load_model
@@ -27,20 +28,10 @@ from lyra.models.teacher.parallel import require_equal_shares, share_clip
 from lyra.models.teacher.speed import can_be_fast, compile_blocks, multiply_in_8_bits, stored_in_8_bits
 from lyra.models.tokenizer import CosmosTokenizer
 from lyra.nn import fast_attention
-from lyra.pipeline import (
-    MODELS,
-    GenerateOptions,
-    Imagined,
-    Pipeline,
-    Progress,
-    Result,
-    StageReport,
-    Wording,
-    _Clock,
-    resolve_device,
-)
+from lyra.pipeline import MODELS, Pipeline, resolve_device
 from lyra.preset import Preset, preset_of
 from lyra.published.ranks import Ranks
+from lyra.results import GenerateOptions, Imagined, Progress, Result, StageReport, Wording
 from lyra.stages import (
     PerceiveConfig,
     PublishedSampling,
@@ -205,7 +196,7 @@ class PublishedPipeline(Pipeline):
         views: Views,
         trajectories: tuple[Trajectory, ...],
         options: GenerateOptions,
-        clock: _Clock,
+        clock: Clock,
         wording: Wording | None,
     ) -> tuple[tuple[Conditioning, ...], Latents]:
         self.ranks.require_work(trajectories)
@@ -262,7 +253,7 @@ class PublishedPipeline(Pipeline):
         cache = start_cache(views, self.preset.cache)
         return lambda path: warp_published(cache, path, views.frames.rgb[0])
 
-    def _look(self, photo: Path | Photo, options: GenerateOptions, clock: _Clock) -> tuple[Photo, Views]:
+    def _look(self, photo: Path | Photo, options: GenerateOptions, clock: Clock) -> tuple[Photo, Views]:
         """Read a photo, and estimate its depth and camera; or a folder with a video that brings them."""
         if not isinstance(photo, Path) or not photo.is_dir():
             return super()._look(photo, options, clock)
@@ -319,7 +310,7 @@ class PublishedPipeline(Pipeline):
         options = options or GenerateOptions()
         if photo.is_dir():
             raise InputError(f"{photo} is a folder; a film begins with a photo")
-        clock = _Clock(progress or (lambda report: None), self.device)
+        clock = Clock(progress or (lambda report: None), self.device)
         _, views = self._look(photo, options, clock)
         spec = {spec.name: spec for spec in OFFICIAL_TRAJECTORIES}.get(trajectory)
         strength = options.strength * (spec.fixed if spec is not None else NAMELESS_STRENGTH)

@@ -9,7 +9,7 @@ from typing import Any
 
 from lyra.data import safe_name
 from lyra.io.files import reason
-from lyra.pipeline import GenerateOptions
+from lyra.results import GenerateOptions
 from lyra.stages import require_plannable
 from lyra.structures import InputError
 

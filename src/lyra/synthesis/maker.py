@@ -11,7 +11,8 @@ import torch
 from lyra import __version__
 from lyra.data import RecordWriter, StoreWatch
 from lyra.io.images import NANO_GRID, Photo
-from lyra.pipeline import Pipeline, Progress
+from lyra.pipeline import Pipeline
+from lyra.results import Progress
 from lyra.structures import Frames, InputError, SceneRecord
 from lyra.synthesis.jobs import Job, SynthesisOptions
 

@@ -7,7 +7,8 @@ from pathlib import Path
 from lyra.data import LatentSpace, Manifest, RecordWriter, StoreWatch, begin_store, summarise
 from lyra.hub import list_models, load_model
 from lyra.models.tokenizer import Tokenizer
-from lyra.pipeline import MODELS, Pipeline, Progress
+from lyra.pipeline import MODELS, Pipeline
+from lyra.results import Progress
 from lyra.structures import InputError
 from lyra.synthesis.jobs import Job, SynthesisOptions
 from lyra.synthesis.maker import Outcome, RecordMaker, make_records
