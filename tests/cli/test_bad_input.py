@@ -342,7 +342,8 @@ def test_ctrl_c_in_any_stage(
     if stage == "load":
         monkeypatch.setattr(pipeline.Pipeline, "load", staticmethod(interrupt))
     else:
-        monkeypatch.setattr(video if stage == "write_video" else pipeline, stage, interrupt)
+        home = {"write_video": video, "save_scene": scene_writer}.get(stage, pipeline)
+        monkeypatch.setattr(home, stage, interrupt)
     outcome = lyra("generate", photo, "-o", tmp_path / "deep" / "out", "--trajectories", "left")
     assert outcome.code == 130
     assert outcome.complaints == ["lyra: interrupted, nothing was written"]

@@ -86,7 +86,7 @@ def test_a_stored_scene_is_the_one_that_generate_makes(
 ) -> None:
     """Real stages, tiny networks: the same photo and seed with and without the way through a store."""
     monkeypatch.setenv("LYRA_WEIGHTS_DIR", str(tiny_weights))
-    monkeypatch.setattr(pipeline, "PREVIEW_FRAMES", 2)
+    monkeypatch.setattr(scene_writer, "PREVIEW_FRAMES", 2)
     (photos / "wall.png").unlink()
     choices = ["--trajectories", "zoom-in", "--seed", "3", "--strength", "1.2", "--device", "cpu"]
     outcome = lyra("synthesize", "--photos", photos, "--store", tmp_path / "store", *choices)
