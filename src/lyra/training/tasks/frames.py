@@ -81,7 +81,7 @@ class FramesTask(Task):
         self.wrapped: nn.Module = self.network
         self.pool = ExamplePool(options.pool or recipe.pool, WORLDS_PER_REFRESH * VIEWS_PER_WORLD + PHOTO_CLIPS)
         start = min(self.pool.size, 90 if device.type == "cuda" else self.pool.size)
-        self.plan = RefreshPlan(self.pool.refreshes_for(start, self.pool.per_refresh), every=3)
+        self.plan = RefreshPlan(self.pool.refreshes_for(start, self.pool.per_refresh), every=6)
         self._catch_up(self.plan.before(step))
         if options.compile:
             self.model.compile()

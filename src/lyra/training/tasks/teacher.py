@@ -85,7 +85,7 @@ class TeacherTask(Task):
             self.model.backbone.enable_gradient_checkpointing()
         self.pool = ExamplePool(options.pool or recipe.pool, WORLDS_PER_REFRESH * VIEWS_PER_WORLD + PHOTO_CLIPS)
         start = min(self.pool.size, 192 if device.type == "cuda" else self.pool.size)
-        self.plan = RefreshPlan(self.pool.refreshes_for(start, self.pool.per_refresh), every=2)
+        self.plan = RefreshPlan(self.pool.refreshes_for(start, self.pool.per_refresh), every=4)
         self._catch_up(self.plan.before(step))
         if options.compile:
             self.model.backbone.compile(dynamic=False)  # clips of both formats and stills: three graphs of fixed shape
@@ -164,7 +164,7 @@ class TeacherTask(Task):
         return size[::-1] if upright else size
 
     def loss(self, step: int, progress: float) -> tuple[Tensor, dict[str, float | Tensor]]:
-        """Weighted EDM loss of one batch from the pool; every second step some new clips replace old ones."""
+        """Weighted EDM loss of one batch from the pool; every fourth step some new clips replace old ones."""
         with torch.autocast(self.device.type, enabled=False):
             self._catch_up(self.plan.until(step))
         if self.options.compile and self.turns and not self.both_compiled:
