@@ -9,7 +9,7 @@ from lyra.stages.imagine_published import PublishedSampling, imagine_published, 
 from lyra.stages.perceive import PerceiveConfig, perceive
 from lyra.stages.plan import plan, require_plannable
 from lyra.stages.recolor import RecolorConfig, recolor
-from lyra.stages.warp import warp, warp_clips
+from lyra.stages.warp import warp, warp_clips, warp_moving, warp_moving_clips
 from lyra.stages.warp_published import grow_cache, start_cache, warp_published
 
 __all__ = [
@@ -36,5 +36,7 @@ __all__ = [
     "teacher_inputs",
     "warp",
     "warp_clips",
+    "warp_moving",
+    "warp_moving_clips",
     "warp_published",
 ]

@@ -14,6 +14,9 @@ BACKGROUND_POWER = 3.0
 """Holes are filled from their neighbours weighted by depth to this power: what opens up is mostly background."""
 
 
+SAME_CAMERA = 1e-5
+"""Cameras whose matrices differ by less are the same."""
+
 POINT_FILTER, POINT_FILTER_ROWS = 0.05, 704
 """The published filter drops pixels whose 5x5 window varies by 5 % in depth, for pictures of 704 rows. A coarser pixel
 spans more of a slope, so the threshold grows with the pixel; otherwise a meadow would count as an edge."""
@@ -78,6 +81,70 @@ def warp_clips(
     color = torch.where(first[:, None, None, None], rgb[:, None], color)
     z = torch.where(first[:, None, None], depth[:, None], z)
     return color, z, mask | first[:, None, None]
+
+
+def warp_moving_clips(
+    rgb: Tensor,
+    depth: Tensor,
+    K: Tensor,
+    source_c2w: Tensor,
+    c2w: Tensor,
+    valid: Tensor | None = None,
+) -> tuple[Tensor, Tensor, Tensor]:
+    """The 4D cache: splat picture i of B source clips of T pictures into camera i of B target paths of T cameras.
+
+    As `warp_clips`, but every target frame shows the moment of its own source picture. Where a target camera is the
+    source's own camera, the frame is the source picture itself; a published path begins with one.
+
+    Args:
+        rgb: [B, T, 3, H, W] 0…1.
+        depth: [B, T, H, W] z of the sources.
+        K: [B, 3, 3] intrinsics shared by sources and targets.
+        source_c2w: [B, T, 4, 4] cameras of the sources; all the identity for a camera that stands still.
+        c2w: [B, T, 4, 4] target cameras in the same world.
+        valid: [B, T, H, W] bool, source pixels that may be splatted; ``None`` for all.
+
+    Returns:
+        rgb [B, T, 3, H, W] with holes filled, depth [B, T, H, W] (0 in holes), visibility [B, T, H, W] bool.
+    """
+    batch, frames = rgb.shape[:2]
+    height, width = rgb.shape[-2:]
+    flat, z = rgb.flatten(0, 1), depth.flatten(0, 1)
+    K = K[:, None].expand(-1, frames, -1, -1).flatten(0, 1)
+    points = unproject(z, K, source_c2w.flatten(0, 1)).reshape(batch * frames, height * width, 3)
+    weights = reliable_mask(z, threshold=POINT_FILTER * POINT_FILTER_ROWS / min(height, width))
+    if valid is not None:
+        weights = weights & valid.flatten(0, 1)
+    color, seen, mask = splat_points(
+        points,
+        flat.flatten(2),
+        weights.flatten(1).to(rgb.dtype),
+        invert_rigid(c2w.flatten(0, 1)),
+        K,
+        height,
+        width,
+    )
+    color = fill_holes(color, mask, seen)
+    same = ((source_c2w - c2w).abs().amax(dim=(2, 3)) < SAME_CAMERA).flatten()
+    color = torch.where(same[:, None, None, None], flat, color)
+    seen = torch.where(same[:, None, None], z, seen)
+    mask = mask | same[:, None, None]
+    shape = (batch, frames)
+    return color.unflatten(0, shape), seen.unflatten(0, shape), mask.unflatten(0, shape)
+
+
+@torch.no_grad()
+def warp_moving(views: Views, trajectory: Trajectory) -> Conditioning:
+    """The 4D cache along ``trajectory``: frame i shows picture i of ``views``, whose cameras are in the same world."""
+    rgb, depth, mask = warp_moving_clips(
+        views.frames.rgb[None],
+        views.depth[None],
+        views.cameras.K[:1],
+        views.cameras.c2w[None],
+        trajectory.cameras.c2w[None],
+        views.mask[None],
+    )
+    return Conditioning(trajectory, views.frames.rgb[0], rgb[0], depth[0], mask[0])
 
 
 @torch.no_grad()
