@@ -38,6 +38,7 @@ class ClipPlan:
         path: the file.
         times: seconds from the first picture of the file, one for each picture that is taken; where the frame rate
             varies, a picture that is shown for long may be taken twice.
+        numbers: of these pictures in the file, from 0.
         rate: pictures a second as they are taken.
         stride: of so many pictures of the file one is taken.
         width, height: of an upright picture in pixels.
@@ -46,6 +47,7 @@ class ClipPlan:
 
     path: Path
     times: tuple[float, ...]
+    numbers: tuple[int, ...]
     rate: float
     stride: int
     width: int
@@ -136,9 +138,8 @@ def plan_clip(
         moments = stamps[begin] + step * chosen * np.arange(count)
         index = np.searchsorted(stamps, moments + step / 4, side="right") - 1
         notices.append(f"{path.name} has a varying frame rate; pictures are taken every {step * chosen:.3f} s")
-    return ClipPlan(
-        path, tuple(float(stamps[i]) for i in index), 1 / (step * chosen), chosen, width, height, tuple(notices)
-    )
+    times, numbers = tuple(float(stamps[i]) for i in index), tuple(int(i) for i in index)
+    return ClipPlan(path, times, numbers, 1 / (step * chosen), chosen, width, height, tuple(notices))
 
 
 def read_clip(

@@ -1,6 +1,6 @@
 """The 3D Gaussian decoder: multi-view latents in, Gaussians out, in one forward pass."""
 
-from lyra.models.decoder.config import Anchor, DecoderConfig, nano, official_dynamic, official_static
+from lyra.models.decoder.config import Anchor, DecoderConfig, nano, nano_dynamic, official_dynamic, official_static
 from lyra.models.decoder.gaussian_batch import GaussianBatch
 from lyra.models.decoder.inputs import DecoderInputs, anchor_inputs
 from lyra.models.decoder.model import GaussianDecoder
@@ -14,6 +14,7 @@ __all__ = [
     "GaussianDecoder",
     "anchor_inputs",
     "nano",
+    "nano_dynamic",
     "official_dynamic",
     "official_static",
     "relative_to_first_pose",
