@@ -24,6 +24,16 @@ class BundleResult(NamedTuple):
     error: float
 
 
+class _Seen(NamedTuple):
+    """Observations: ``pixels`` [T, N, 2], ``seen`` [T, N], ``on_depth`` [T, N] weights of the words on depth."""
+
+    pixels: Tensor
+    seen: Tensor
+    on_depth: Tensor
+    depth: Tensor
+    K: Tensor
+
+
 def rotation_from_vector(vector: Tensor) -> Tensor:
     """[..., 3, 3] rotations about [..., 3] axis times angle (Rodrigues)."""
     return torch.matrix_exp(_cross(vector))
@@ -95,18 +105,14 @@ def bundle(
         inlier: pixels within which a point agrees.
     """
     frames, count = seen.shape
-    weight_depth = torch.zeros_like(seen, dtype=points.dtype)
-    weight_depth[home, torch.arange(count)] = 1.0
+    on_depth = torch.zeros_like(seen, dtype=points.dtype)
+    on_depth[home, torch.arange(count)] = depth_weight
+    observed = _Seen(pixels, seen, on_depth, depth, K)
     damping, scale = 1e-3, 4.0
-    cost = torch.inf
     for turn in range(rounds):
         scale = max(1.0, scale * 0.7)
-        residual, J_pose, J_point, weight = _linearise(
-            points, pixels, seen, weight_depth, depth, K, w2c, scale, depth_weight
-        )
-        new_w2c, new_points = _solve(residual, J_pose, J_point, weight, points, w2c, damping)
-        now = _robust_cost(points, pixels, seen, weight_depth, depth, K, w2c, scale, depth_weight)
-        cost = _robust_cost(new_points, pixels, seen, weight_depth, depth, K, new_w2c, scale, depth_weight)
+        new_w2c, new_points = _solve(*_linearise(observed, points, w2c, scale), points, w2c, damping)
+        now, cost = _cost(observed, points, w2c, scale), _cost(observed, new_points, new_w2c, scale)
         if cost < now:
             w2c, points, damping = new_w2c, new_points, max(damping / 5, 1e-9)
             if turn > 6 and now - cost < 1e-5 * now:
@@ -119,47 +125,34 @@ def bundle(
     return BundleResult(w2c, points, fits, typical)
 
 
-def _residuals(
-    points: Tensor, pixels: Tensor, weight_depth: Tensor, depth: Tensor, K: Tensor, w2c: Tensor, depth_weight: float
-) -> tuple[Tensor, Tensor]:
-    """[T, N, 3] pixel errors and depth errors, and points in the cameras [T, N, 3]."""
-    projected, local = _project(w2c, points.expand(len(w2c), -1, -1), K)
+def _residuals(observed: _Seen, points: Tensor, w2c: Tensor) -> tuple[Tensor, Tensor]:
+    """[T, N, 3] pixel errors and weighted log depth errors, and points in the cameras [T, N, 3]."""
+    projected, local = _project(w2c, points.expand(len(w2c), -1, -1), observed.K)
     z = local[..., 2].clamp(min=1e-4)
-    on_depth = weight_depth * depth_weight * (z.log() - depth.log())
-    return torch.cat([projected - pixels, on_depth[..., None]], dim=-1), local
+    on_depth = observed.on_depth * (z.log() - observed.depth.log())
+    return torch.cat([projected - observed.pixels, on_depth[..., None]], dim=-1), local
 
 
-def _weights(residual: Tensor, seen: Tensor, local: Tensor, scale: float) -> Tensor:
-    """[T, N] Cauchy weights of what is seen and lies in front."""
-    error = residual[..., :2].square().sum(-1)
-    return torch.where(seen & (local[..., 2] > 1e-3), 1 / (1 + error / scale**2), 0.0)
+def _cost(observed: _Seen, points: Tensor, w2c: Tensor, scale: float) -> float:
+    """What the solver makes smaller: Cauchy costs of pixels, and of depth squares that turn linear beyond 1."""
+    residual, local = _residuals(observed, points, w2c)
+    error = torch.where(local[..., 2] > 1e-3, residual[..., :2].square().sum(-1) / scale**2, 1e6)
+    size = residual[..., 2].abs()
+    soft = torch.where(size < 1, size.square(), 2 * size - 1)
+    return float((torch.where(observed.seen, torch.log1p(error), 0.0) * scale**2).sum() + soft.sum())
 
 
-def _robust_cost(points, pixels, seen, weight_depth, depth, K, w2c, scale, depth_weight) -> float:  # type: ignore[no-untyped-def]
-    residual, local = _residuals(points, pixels, weight_depth, depth, K, w2c, depth_weight)
-    error = residual[..., :2].square().sum(-1) / scale**2
-    cost = torch.where(seen, torch.log1p(torch.where(local[..., 2] > 1e-3, error, 1e6)), 0.0) * scale**2
-    return float(cost.sum() + _soft(residual[..., 2]).sum())
-
-
-def _soft(error: Tensor) -> Tensor:
-    """Squared, linear beyond 1."""
-    size = error.abs()
-    return torch.where(size < 1, size.square(), 2 * size - 1)
-
-
-def _linearise(points, pixels, seen, weight_depth, depth, K, w2c, scale, depth_weight):  # type: ignore[no-untyped-def]
-    residual, local = _residuals(points, pixels, weight_depth, depth, K, w2c, depth_weight)
-    J_local = _projection_jacobian(local, K)
-    z = local[..., 2].clamp(min=1e-4)
+def _linearise(observed: _Seen, points: Tensor, w2c: Tensor, scale: float) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Residuals [T, N, 3], derivatives by poses [T, N, 3, 6] and points [T, N, 3, 3], weights [T, N, 3]."""
+    residual, local = _residuals(observed, points, w2c)
+    J_local = _projection_jacobian(local, observed.K)
     on_depth = torch.zeros_like(J_local[..., :1, :])
-    on_depth[..., 0, 2] = weight_depth * depth_weight / z
-    J_local = torch.cat([J_local, on_depth], dim=-2)  # [T, N, 3, 3]
-    J_pose = J_local @ _pose_jacobian(local)  # [T, N, 3, 6]
-    J_point = J_local @ w2c[:, None, :3, :3]
-    weight = _weights(residual, seen, local, scale)
+    on_depth[..., 0, 2] = observed.on_depth / local[..., 2].clamp(min=1e-4)
+    J_local = torch.cat([J_local, on_depth], dim=-2)
+    error = residual[..., :2].square().sum(-1)
+    weight = torch.where(observed.seen & (local[..., 2] > 1e-3), 1 / (1 + error / scale**2), 0.0)
     rows = torch.stack([weight, weight, 1 / (1 + residual[..., 2].abs())], dim=-1)
-    return residual, J_pose, J_point, rows
+    return residual, J_local @ _pose_jacobian(local), J_local @ w2c[:, None, :3, :3], rows
 
 
 def _solve(

@@ -18,7 +18,7 @@ _LUMA = (0.299, 0.587, 0.114)
 class Tracks(NamedTuple):
     """N points of one frame, followed through T frames.
 
-    ``points`` [T, N, 2] x and y in pixels, centres at +0.5; ``seen`` [T, N] bool; ``home`` [N] frame they were found in.
+    ``points`` [T, N, 2] x and y in pixels, centres at +0.5; ``seen`` [T, N] bool; ``home`` [N] frame of their start.
     """
 
     points: Tensor

@@ -1,8 +1,10 @@
 """Camera poses of a COLMAP model: ``cameras`` and ``images``, as text or binary."""
 
 import struct
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -66,16 +68,9 @@ def read_colmap_model(folder: Path) -> ColmapModel:
         raise InputError(f"{folder} holds no COLMAP model (cameras and images, .bin or .txt); give its folder")
     place, suffix = found
     paths = [require_file(place / f"{name}{suffix}", "COLMAP file") for name in ("cameras", "images")]
-    readers = (_binary_cameras, _binary_images) if suffix == ".bin" else (_text_cameras, _text_images)
-    parts = []
-    for path, reader in zip(paths, readers, strict=True):
-        try:
-            parts.append(reader(path.read_bytes(), path))
-        except InputError:
-            raise
-        except (OSError, ValueError, IndexError, KeyError, struct.error) as error:
-            raise InputError(f"COLMAP file {path} is damaged ({reason(error)}); export the model again") from error
-    cameras, images = parts
+    binary = suffix == ".bin"
+    cameras = _read(_binary_cameras if binary else _text_cameras, paths[0])
+    images = _read(_binary_images if binary else _text_images, paths[1])
     if not images:
         raise InputError(f"COLMAP file {paths[1]} names no image; give a model of the video's frames")
     images.sort(key=lambda image: image[0])
@@ -95,6 +90,18 @@ def read_colmap_model(folder: Path) -> ColmapModel:
         tuple(size for _, size, _ in intrinsics),
         max(abs(value) for _, _, value in intrinsics),
     )
+
+
+_Read = TypeVar("_Read")
+
+
+def _read(reader: Callable[[bytes, Path], _Read], path: Path) -> _Read:
+    try:
+        return reader(path.read_bytes(), path)
+    except InputError:
+        raise
+    except (OSError, ValueError, IndexError, KeyError, struct.error) as error:
+        raise InputError(f"COLMAP file {path} is damaged ({reason(error)}); export the model again") from error
 
 
 _Camera = tuple[Tensor, tuple[int, int], float]

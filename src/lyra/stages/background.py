@@ -27,7 +27,8 @@ def background_plate(views: Views, keys: tuple[int, ...]) -> Gaussians:
         keys: pictures to take from, the most important first.
     """
     height, width = views.depth.shape[-2:]
-    rgb, taken = views.frames.rgb, {}
+    rgb = views.frames.rgb
+    taken: dict[int, Tensor] = {}
     parts: list[Gaussians] = []
     for key in keys:
         depth, camera = views.depth[key], views.cameras[key]
@@ -59,7 +60,7 @@ def behind(pool: Gaussians, views: Views, time: int) -> Tensor:
 
 
 def unlike(new: Gaussians, old: Gaussians, centre: Tensor) -> Tensor:
-    """[N] bool, the Gaussians of ``new`` in whose direction and depth, seen from ``centre`` [3], there are none of ``old``.
+    """[N] bool, the Gaussians of ``new`` where, in direction and depth from ``centre`` [3], there are none of ``old``.
 
     Cells are a hundredth of a radian wide and a tenth of the distance deep.
     """

@@ -84,7 +84,9 @@ def decode_hidden(
         if sets and not decoder.config.pooled_time:
             sets.append(sets[0])
             continue
-        inputs = replace(inputs, **_moment(decoder, frames.shape[1], moment / last, frames))
+        if decoder.config.pooled_time:
+            times = _moment(decoder, frames.shape[1], moment / last, frames)
+            inputs = replace(inputs, frame_times=times["frame_times"], target_time=times["target_time"])
         gaussians = decoder.read(tokens, inputs).item(0)
         sets.append(gaussians[gaussians.opacities >= MIN_OPACITY])
     return tuple(sets)

@@ -114,7 +114,7 @@ def _look_up(
     """What frame ``other`` shows where the points of ``frame`` lie in it.
 
     Returns:
-        colour and log depth [4, h, w] found there, the depth [h, w] of the points in that camera, and [h, w] bool inside.
+        colour and log depth [4, h, w] found there, depth [h, w] of the points in that camera, and [h, w] bool inside.
     """
     height, width = log.shape[-2:]
     maps = torch.cat([rgb[other], log[other][None]])

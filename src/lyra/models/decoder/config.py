@@ -57,8 +57,8 @@ class DecoderConfig:
         zero_init_rays: start without the cameras.
         time_layers: the two time embeddings exist (they do in static weights, too).
         use_time: they are used: moving scenes, one Gaussian set per target time.
-        pooled_time: moving scenes without latents of times: the times of the frames of each latent frame are added to its
-            tokens as numbers, that of the target after the trunk, so that one pass of the trunk serves all targets.
+        pooled_time: moving scenes without latents of times: the times of the frames of each latent frame are added to
+            its tokens as numbers, that of the target after the trunk: one pass of the trunk serves all targets.
         guides: add pooled log depth and visibility of the anchor frames to the tokens.
         head: ``official``: Gaussians of every frame from the tokens alone; ``anchored``: residuals on lifted frames.
         output_factor: official head: Gaussians per pixel are 1 / product of this (frames, rows, columns).

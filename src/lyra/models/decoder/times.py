@@ -18,10 +18,10 @@ def time_numbers(time: Tensor) -> Tensor:
 class PooledTimes(nn.Module):
     """Adds times to tokens; starts as nothing, so that weights without it go on as they were.
 
-    The published decoder spreads these three numbers over pictures and encodes them as a video. A tokenizer adds nothing
-    to numbers that are the same everywhere, so here they go through a linear map: the frames of a latent frame side by
-    side, the first frame ``temporal`` times, as for pooled rays. The target's map sees how far it is from the frames,
-    too.
+    The published decoder spreads these three numbers over pictures and encodes them as a video. A tokenizer adds
+    nothing to numbers that are the same everywhere, so here they go through a linear map: the frames of a latent frame
+    side by side, the first frame ``temporal`` times, as for pooled rays. The target's map also sees how far it is from
+    the frames.
     """
 
     def __init__(self, config: DecoderConfig) -> None:
