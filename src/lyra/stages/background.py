@@ -46,7 +46,8 @@ def background_plate(views: Views, keys: tuple[int, ...]) -> Gaussians:
         for before, mask in taken.items():
             z, surface, inside = _seen(points, views, before)
             row, column = _cell(points, views.cameras[before], height, width)
-            chosen &= ~(inside & mask[row, column] & (z < _FARTHER * surface))
+            given = mask[row.clamp(0, height - 1), column.clamp(0, width - 1)]
+            chosen &= ~(inside & given & (z < _FARTHER * surface))
         taken[key] = chosen
         if bool(chosen.any()):
             parts.append(_flat(points[chosen], depth[chosen], rgb[key][:, chosen].T, camera))
