@@ -48,7 +48,7 @@ def quick_networks(monkeypatch: pytest.MonkeyPatch) -> None:
             "nano",
         )
 
-    def imagine_frames(self: object, latents: Latents) -> torch.Tensor:
+    def imagine_frames(self: object, latents: Latents, *_: object) -> torch.Tensor:
         cameras = latents.trajectories[0].cameras
         return torch.zeros(len(latents.z), len(cameras), 3, cameras.height, cameras.width)
 
@@ -80,7 +80,7 @@ def tiny_weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
     from lyra.models.decoder import Anchor, DecoderConfig, GaussianDecoder
     from lyra.models.depth import DepthConfig, DepthNet
     from lyra.models.teacher import Teacher, TeacherConfig
-    from lyra.models.tokenizer import NanoTokenizer
+    from lyra.models.tokenizer import FrameDecoder, FrameDecoderConfig, NanoTokenizer
 
     folder = tmp_path_factory.mktemp("tiny_weights")
     torch.manual_seed(0)
@@ -94,8 +94,12 @@ def tiny_weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
         anchors=(Anchor(0, 1, "first"), Anchor(16, 2, "all")), feature_channels=8, hidden_channels=16,
     )  # fmt: skip
     depth = DepthConfig(width=16, context_width=24, context_blocks=1, context_heads=2, fine_width=8, refine_width=8)
+    tokenizer = NanoTokenizer(NanoTokenizerConfig(latent_channels=8, widths=(16, 32), blocks=(1, 1)))
+    frame_decoder = FrameDecoder(FrameDecoderConfig(latent_channels=8, widths=(16, 32), blocks=(1, 1)))
+    frame_decoder.start_from(tokenizer)
     for name, network in {
-        "tokenizer/nano": NanoTokenizer(NanoTokenizerConfig(latent_channels=8, widths=(16, 32), blocks=(1, 1))),
+        "tokenizer/nano": tokenizer,
+        "frames/nano": frame_decoder,
         "depth/nano": DepthNet(depth),
         "teacher/nano": teacher,
         "decoder/nano": GaussianDecoder(decoder),

@@ -29,7 +29,7 @@ from lyra.models.depth import DepthNet
 from lyra.models.image_model import ImageModel
 from lyra.models.teacher import Teacher, require_text
 from lyra.models.text import TextEncoder, UnknownWord
-from lyra.models.tokenizer import Tokenizer
+from lyra.models.tokenizer import FrameDecoder, Tokenizer
 from lyra.preset import Preset, nano
 from lyra.raster import render
 from lyra.stages import (
@@ -38,6 +38,7 @@ from lyra.stages import (
     RecolorConfig,
     cover,
     decode,
+    decode_frames,
     illustrate,
     imagine,
     judge,
@@ -63,7 +64,7 @@ from lyra.structures import (
 FRAMES = 17
 PREVIEW_FRAMES = 48
 PREVIEW_FPS = 16.0
-MODELS = ("depth/nano", "tokenizer/nano", "teacher/nano", "decoder/nano")
+MODELS = ("depth/nano", "tokenizer/nano", "teacher/nano", "frames/nano", "decoder/nano")
 RECORDED_OPTIONS = ("seed", "steps", "strength", "fit")
 """Of the options of `generate`, those that shape the latents and are kept with them."""
 TEXT_MODEL = "text/nano"
@@ -213,7 +214,7 @@ class Result:
         views: the fitted photo with depth and camera.
         conditionings: V caches seen along the trajectories.
         latents: V imagined clips.
-        frames: [V, T, 3, H, W] the tokenizer's decode of the clips, 0…1.
+        frames: [V, T, 3, H, W] the clips as pixels, 0…1.
         scene: the Gaussians.
         rerender: the scene at the photo's own camera.
         renders: the scene along the V trajectories.
@@ -299,12 +300,14 @@ class Pipeline:
         teacher: Teacher,
         decoder: GaussianDecoder,
         preset: Preset | None = None,
+        frame_decoder: FrameDecoder | None = None,
     ) -> None:
         self.preset = preset or nano()
         self.depth_net = depth_net.eval()
         self.tokenizer = tokenizer.eval()
         self.teacher = teacher.eval()
         self.decoder = decoder.eval()
+        self.frame_decoder = None if frame_decoder is None else frame_decoder.eval()
         self._text_encoder: TextEncoder | None = None
 
     @staticmethod
@@ -315,12 +318,13 @@ class Pipeline:
             InputError: unknown device, or damaged weights.
         """
         target = resolve_device(str(device))
-        depth_net, tokenizer, teacher, decoder = MODELS
+        depth_net, tokenizer, teacher, frame_decoder, decoder = MODELS
         return Pipeline(
             load_model(depth_net, target, kind=DepthNet),
             load_model(tokenizer, target, kind=Tokenizer),
             load_model(teacher, target, kind=Teacher),
             load_model(decoder, target, kind=GaussianDecoder),
+            frame_decoder=load_model(frame_decoder, target, kind=FrameDecoder),
         )
 
     @property
@@ -345,11 +349,10 @@ class Pipeline:
             encoder.prompt(prompt), None if negative is None else encoder.prompt(negative), guidance, never_seen
         )
 
-    @torch.no_grad()
-    def imagine_frames(self, latents: Latents) -> Tensor:
-        """The tokenizer's decode of every clip: [V, T, 3, H, W] 0…1."""
-        clips = [self.tokenizer.decode(clip[None])[0].transpose(0, 1).clamp(0, 1) for clip in latents.z]
-        return torch.stack(clips)
+    def imagine_frames(self, latents: Latents, conditionings: Sequence[Conditioning]) -> Tensor:
+        """The pixels of every clip, decoded with the cache it was imagined from: [V, T, 3, H, W] 0…1."""
+        warped, mask = (torch.stack([getattr(told, name) for told in conditionings]) for name in ("warped", "mask"))
+        return decode_frames(latents.z, warped, mask, self.tokenizer, self.frame_decoder)
 
     def run(self, photo: Path, options: GenerateOptions | None = None, progress: Progress | None = None) -> Result:
         """Make a scene of one photo; a prompt among the options says what the photo does not show.
@@ -544,7 +547,7 @@ class Pipeline:
         clock = _Clock(progress or (lambda report: None), self.device, list(imagined.stages))
         views, conditionings, latents = imagined.views, imagined.conditionings, imagined.latents
         with clock.stage("frames"):
-            frames = self.imagine_frames(latents)
+            frames = self.imagine_frames(latents, conditionings)
         with clock.stage("decode"):
             scene = self._decode(views, latents, conditionings, frames)
         if self.preset.cover:

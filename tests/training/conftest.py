@@ -13,11 +13,11 @@ from lyra.models.decoder import Anchor, DecoderConfig
 from lyra.models.depth import DepthConfig, DepthNet
 from lyra.models.teacher import Teacher, TeacherConfig
 from lyra.models.text import TextConfig, TextEncoder
-from lyra.models.tokenizer import NanoTokenizer, NanoTokenizerConfig
+from lyra.models.tokenizer import FrameDecoder, FrameDecoderConfig, NanoTokenizer, NanoTokenizerConfig
 from lyra.training import recipes, world_clips
 from lyra.training.options import TaskName, TrainOptions
 from lyra.training.recipes import DecoderRecipe
-from lyra.training.tasks import decoder, depth, teacher, text, tokenizer
+from lyra.training.tasks import decoder, depth, frames, teacher, text, tokenizer
 from lyra.worlds import Clip, Split, TextureSet, TextureStore, WorldBatch, film, load_textures
 from lyra.worlds.captions import known_words
 
@@ -46,9 +46,11 @@ def tiny_decoder_recipe(name: str, from_stage: str | None = None) -> DecoderReci
     return replace(recipe, network=lambda: DECODER, stages=tuple(stages))
 
 
-def film_in_jumps(batch: WorldBatch, store: TextureStore, c2w: Tensor, height: int, width: int) -> Clip:
+def film_in_jumps(
+    batch: WorldBatch, store: TextureStore, c2w: Tensor, height: int, width: int, times: Tensor | None = None
+) -> Clip:
     """`film` that traces every fourth frame and shows it four times; the last one once."""
-    clip = film(batch, store, c2w[:, :, ::4], height, width)
+    clip = film(batch, store, c2w[:, :, ::4], height, width, None if times is None else times[:, ::4])
     shown = torch.arange(c2w.shape[2]) // 4
     return replace(clip, rgb=clip.rgb[:, :, shown], depth=clip.depth[:, :, shown], sky=clip.sky[:, :, shown])
 
@@ -69,8 +71,12 @@ def tiny_models(tmp_path_factory: pytest.TempPathFactory) -> Path:
     torch.manual_seed(0)
     first = Teacher(TEACHER)
     first.start_as_identity()
+    coder = NanoTokenizer(TOKENIZER)
+    painter = FrameDecoder(FrameDecoderConfig(latent_channels=CHANNELS, widths=(16, 32), blocks=(1, 1)))
+    painter.start_from(coder)
     for name, network in {
-        "tokenizer/nano": NanoTokenizer(TOKENIZER),
+        "tokenizer/nano": coder,
+        "frames/nano": painter,
         "depth/nano": DepthNet(DEPTH),
         "teacher/nano": first,
         "text/nano": TextEncoder(TEXT),
@@ -86,7 +92,7 @@ def tiny(
     """Make every recipe tiny; returns a function that makes its options."""
     stores = {split: textures.to("cpu") for split, textures in few_textures.items()}
     monkeypatch.setattr(TextureSet, "to", lambda self, device: stores[self.split])
-    for module in (tokenizer, depth, teacher, decoder, text):
+    for module in (tokenizer, depth, teacher, frames, decoder, text):
         monkeypatch.setattr(module, "load_textures", lambda path, split: few_textures[split])
     monkeypatch.setattr(tokenizer, "NanoTokenizerConfig", lambda: TOKENIZER)
     monkeypatch.setattr(depth, "DepthConfig", lambda: DEPTH)
@@ -96,10 +102,11 @@ def tiny(
     monkeypatch.setattr(text, "TEST_CAPTIONS", 8)
     for module in (tokenizer, world_clips):
         monkeypatch.setattr(module, "film", film_in_jumps)
-    for module in (tokenizer, teacher):
+    for module in (tokenizer, teacher, frames):
         monkeypatch.setattr(module, "WORLDS_PER_REFRESH", 1)
         monkeypatch.setattr(module, "VIEWS_PER_WORLD", 1)
-    monkeypatch.setattr(teacher, "PHOTO_CLIPS", 1)
+    for module in (teacher, frames):
+        monkeypatch.setattr(module, "PHOTO_CLIPS", 1)
     monkeypatch.setattr(decoder, "SCENES_PER_REFRESH", 2)
 
     def options(task: TaskName, **choices: object) -> TrainOptions:

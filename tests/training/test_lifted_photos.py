@@ -38,7 +38,7 @@ def sideways(frames: int = 5) -> torch.Tensor:
 @pytest.fixture(scope="module")
 def clips():
     K = torch.tensor([[[FOCAL, 0, WIDTH / 2], [0, FOCAL, HEIGHT / 2], [0, 0, 1]]])
-    return lift(*canvas(), K, sideways())
+    return lift(*canvas(), K, sideways(), HEIGHT, WIDTH)
 
 
 def test_the_last_frame_is_the_photograph(clips):
@@ -111,7 +111,7 @@ def test_clips_of_photographs_follow_the_six_paths(few_textures, height, width):
     photos = PhotoTiles(few_textures["train"], CPU)
     bank = PathBank(5, CPU, 0, 4, (0.3, 0.8))
     torch.manual_seed(0)
-    looks = draw_looks(6, CPU, clean=0.0)
+    looks = draw_looks(6, clean=0.0)
     result = lifted_clips(photos, FlatDepth(), bank.draw(1, 6)[0], height, width, looks)
     assert result.frames.shape == (6, 5, 3, height, width)
     assert result.frames.min() >= 0 and result.frames.max() <= 1
@@ -119,6 +119,6 @@ def test_clips_of_photographs_follow_the_six_paths(few_textures, height, width):
     error = (result.warped - result.frames).square().mean(dim=2)
     assert error[result.mask].mean() < 2e-3
     torch.manual_seed(0)
-    draw_looks(6, CPU, clean=0.0)
-    plain = lifted_clips(photos, FlatDepth(), bank.draw(1, 6)[0], height, width, neutral_looks(6, CPU))
+    draw_looks(6, clean=0.0)
+    plain = lifted_clips(photos, FlatDepth(), bank.draw(1, 6)[0], height, width, neutral_looks(6))
     assert (plain.frames - result.frames).abs().mean() > 0.01

@@ -32,7 +32,7 @@ def material(few_textures):
 
 
 def looks(**changes):
-    look = neutral_looks(2, CPU)
+    look = neutral_looks(2)
     return replace(look, **{name: torch.full((2,), value) for name, value in changes.items()})
 
 
@@ -67,3 +67,37 @@ def test_the_cache_is_of_predicted_depth_where_asked(material):
     }
     assert torch.equal(given["mixed"][:2], given["true"][:2]) and torch.equal(given["mixed"][2:], given["flat"][2:])
     assert (given["true"] - given["flat"]).abs().mean() > 1e-3
+
+
+def moving_batch(textures):
+    """The first world whose mover is seen to move, and one that stands still."""
+    worlds = [sample_world(seed, "train", textures, "room") for seed in range(40)]
+    return collate([next(w for w in worlds if w.moving), next(w for w in worlds if not w.moving)], CPU)
+
+
+def test_a_moving_world_is_given_as_a_clip_and_a_still_one_as_a_picture(few_textures):
+    worlds, store = moving_batch(few_textures["train"]), few_textures["train"].to("cpu")
+    standing = torch.eye(4).repeat(2, 1, 3, 1, 1)  # seen from where they are given, all is in the cache
+    times = torch.tensor([[0.0, 1.0, 2.0]]).repeat(2, 1)
+    nothing = torch.zeros(2, dtype=torch.bool)
+    frames, warped, mask = world_clips(worlds, store, standing, *SIZE, NoDepth(), nothing, times=times)
+    assert torch.equal(frames[0], warped[0]) and mask[0].all()  # frame i is picture i
+    assert (frames[0, 1] - frames[0, 0]).abs().max() > 0.05 and (frames[0, 2] - frames[0, 1]).abs().max() > 0.05
+    assert torch.equal(frames[1], frames[1, :1].expand_as(frames[1]))
+    still, *_ = world_clips(worlds, store, standing, *SIZE, NoDepth(), nothing)
+    assert torch.equal(still[0], frames[0, :1].expand_as(frames[0]))  # without times nothing moves
+
+
+def test_pictures_of_a_moving_world_have_noise_of_their_own_and_the_frames_to_imagine_none(few_textures):
+    worlds, store = moving_batch(few_textures["train"]), few_textures["train"].to("cpu")
+    standing = torch.eye(4).repeat(2, 1, 3, 1, 1)
+    times = torch.tensor([[0.0, 1.0, 2.0]]).repeat(2, 1)
+    nothing = torch.zeros(2, dtype=torch.bool)
+    plain, *_ = world_clips(worlds, store, standing, *SIZE, NoDepth(), nothing, times=times)
+    torch.manual_seed(0)
+    frames, warped, _ = world_clips(worlds, store, standing, *SIZE, NoDepth(), nothing, looks(read=0.05), times=times)
+    noise = warped[0] - plain[0]
+    assert (noise.flatten(1).std(dim=1) > 0.01).all()
+    corner = noise[:, :, :8, :8].flatten(1)  # where nothing moves
+    assert torch.corrcoef(corner).triu(1).abs().max() < 0.5
+    assert torch.equal(frames[:, 0], warped[:, 0]) and torch.allclose(frames[:, 1:], plain[:, 1:], atol=2e-3)

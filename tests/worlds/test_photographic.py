@@ -48,14 +48,14 @@ def clips(count: int = 1, frames: int = 3) -> torch.Tensor:
 
 
 def test_neutral_cameras_change_nothing():
-    video, look = clips(2), neutral_looks(2, CPU)
+    video, look = clips(2), neutral_looks(2)
     assert (develop(video, look, torch.ones(2, 3, 48, 72)) - video).abs().max() < 2e-3
     assert torch.equal(degrade(video, look), video)
 
 
 def test_a_stop_doubles_the_light_and_white_balance_scales_channels():
     dim = torch.full((1, 1, 3, 8, 8), 0.2)
-    look = neutral_looks(1, CPU)
+    look = neutral_looks(1)
     brighter = develop(dim, replace(look, exposure=torch.ones(1)))
     assert torch.allclose(brighter**2.2, 2 * dim**2.2, rtol=2e-3)
     gains = torch.tensor([[1.2, 1.0, 0.8]])
@@ -65,14 +65,14 @@ def test_a_stop_doubles_the_light_and_white_balance_scales_channels():
 
 def test_every_frame_of_a_clip_is_developed_alike():
     video = scene(count=2)[:, None].expand(-1, 4, -1, -1, -1)
-    look = draw_looks(2, CPU, clean=0.0, generator=torch.Generator().manual_seed(5))
+    look = draw_looks(2, clean=0.0, generator=torch.Generator().manual_seed(5))
     shown = develop(video, look, torch.ones(2, 4, 48, 72) * 2)
     assert (shown - shown[:, :1]).abs().max() < 1e-6
     assert (shown[0] - shown[1]).abs().mean() > 0.01
 
 
 def test_vignettes_darken_corners_and_can_be_left_out():
-    look = replace(neutral_looks(1, CPU), vignette=torch.full((1,), 0.3))
+    look = replace(neutral_looks(1), vignette=torch.full((1,), 0.3))
     grey = torch.full((1, 1, 3, 33, 57), 0.3)
     shown = develop(grey, look)[0, 0, 0] ** 2.2
     assert shown[16, 28] == pytest.approx(0.3**2.2, rel=1e-3)
@@ -83,7 +83,7 @@ def test_vignettes_darken_corners_and_can_be_left_out():
 def test_blur_keeps_light_and_spreads_a_point():
     point = torch.zeros(1, 1, 3, 21, 21)
     point[..., 10, 10] = 0.5
-    look = replace(neutral_looks(1, CPU), blur=torch.full((1,), 0.6))
+    look = replace(neutral_looks(1), blur=torch.full((1,), 0.6))
     shown = develop(point, look)[0, 0, 0] ** 2.2
     assert shown.sum() == pytest.approx(0.5**2.2, rel=1e-2) and shown[10, 10] < 0.6 * 0.5**2.2
     assert shown[10, 9] == pytest.approx(float(shown[10, 10]) * np.exp(-1 / (2 * 0.36)), rel=1e-2)
@@ -93,7 +93,7 @@ def test_a_wide_aperture_blurs_the_distance_and_not_the_subject():
     video = torch.rand(1, 1, 3, 64, 96, generator=torch.Generator().manual_seed(1)) * 0.6 + 0.2
     depth = torch.full((1, 1, 64, 96), 0.5)
     depth[..., :16, :] = 8.0  # metres: the upper quarter is far behind
-    look = replace(neutral_looks(1, CPU), aperture=torch.full((1,), 0.03))
+    look = replace(neutral_looks(1), aperture=torch.full((1,), 0.03))
     shown = develop(video, look, depth)
     assert (shown - video)[..., 20:, :].abs().max() < 0.01
     assert shown[..., :12, :].std() < 0.4 * video[..., :12, :].std()
@@ -104,7 +104,7 @@ def test_a_wide_aperture_blurs_the_distance_and_not_the_subject():
 def test_noise_has_the_variance_it_was_asked_for():
     light = 0.18
     grey = torch.full((1, 4, 3, 96, 96), light ** (1 / 2.2))
-    look = replace(neutral_looks(1, CPU), shot=torch.full((1,), 2e-4), read=torch.full((1,), 0.003))
+    look = replace(neutral_looks(1), shot=torch.full((1,), 2e-4), read=torch.full((1,), 0.003))
     noisy = degrade(grey, look, torch.Generator().manual_seed(0)) ** 2.2 - light
     assert noisy.var() == pytest.approx(2e-4 * light + 0.003**2, rel=0.08)
     assert abs(float(noisy.mean())) < 3e-4
@@ -114,7 +114,7 @@ def test_noise_has_the_variance_it_was_asked_for():
 
 def test_seeds_repeat_and_a_share_stays_clean():
     first, again, other = (
-        draw_looks(4000, CPU, clean=0.3, generator=torch.Generator().manual_seed(seed)) for seed in (3, 3, 4)
+        draw_looks(4000, clean=0.3, generator=torch.Generator().manual_seed(seed)) for seed in (3, 3, 4)
     )
     assert torch.equal(first.exposure, again.exposure) and torch.equal(first.white, again.white)
     assert not torch.equal(first.exposure, other.exposure)
@@ -126,7 +126,7 @@ def test_seeds_repeat_and_a_share_stays_clean():
 
 
 def test_looks_are_picked_by_clip():
-    look = draw_looks(6, CPU, generator=torch.Generator().manual_seed(0))
+    look = draw_looks(6, generator=torch.Generator().manual_seed(0))
     picked = look.pick(torch.tensor([4, 4, 1]))
     assert isinstance(picked, CameraLook) and len(picked) == 3
     assert torch.equal(picked.exposure, look.exposure[[4, 4, 1]]) and torch.equal(picked.white[2], look.white[1])

@@ -26,7 +26,7 @@ class Render:
     """
 
     scene: Annotated[Positional[Path], arg(metavar="SCENE")]
-    """Scene folder, or a .ply file of Gaussians."""
+    """Scene folder, or a file of Gaussians: .ply, compressed .ply, .splat, .spz, .sog, .glb, .usdc."""
     out: Annotated[Path, arg(aliases=["-o"], metavar="FILE")]
     """Video to write (.mp4)."""
     path: Annotated[str, arg(metavar="PATH")] = "orbit"

@@ -24,8 +24,10 @@ class Train:
     torchrun --nproc-per-node 2 -m lyra train decoder --out runs/decoder --steps 2000
     """
 
-    task: Annotated[Positional[Literal["tokenizer", "depth", "teacher", "decoder", "text"]], arg(metavar="TASK")]
-    """Which network: tokenizer, depth, teacher, decoder or text."""
+    task: Annotated[
+        Positional[Literal["tokenizer", "depth", "teacher", "frames", "decoder", "text"]], arg(metavar="TASK")
+    ]
+    """Which network: tokenizer, depth, teacher, frames (pixels out of latents and cache), decoder or text."""
     out: Annotated[Path | None, arg(aliases=["-o"], metavar="FOLDER", help_behavior_hint="")] = None
     """Folder of the run: checkpoints, logs, pictures, and at the end the packed network. Needed except for --show."""
     recipe: Annotated[str, arg(metavar="NAME")] = "nano"

@@ -227,7 +227,7 @@ def table(report: dict[str, Any]) -> str:
 def _imagined(caches: tuple[Conditioning, ...], pipeline: Pipeline, protocol: CameraProtocol) -> Tensor:
     """[V, T, 3, H, W] 0…1."""
     latents = imagine(caches, pipeline.teacher, pipeline.tokenizer, protocol.steps, protocol.seed)
-    return pipeline.imagine_frames(latents)
+    return pipeline.imagine_frames(latents, caches)
 
 
 def _coded(pictures: Tensor, tokenizer: Tokenizer) -> Tensor:

@@ -253,7 +253,7 @@ def _alone(pipeline: Pipeline, rgb: Tensor, camera: Cameras, protocol: MovingPro
     paths = plan(views, protocol.frames, generator=generator)
     caches = tuple(warp(views, path) for path in paths)
     latents = imagine(caches, pipeline.teacher, pipeline.tokenizer, protocol.steps, protocol.seed)
-    frames = pipeline.imagine_frames(latents)
+    frames = pipeline.imagine_frames(latents, caches)
     scene = decode(views, latents, caches, frames, pipeline.decoder, pipeline.tokenizer, pipeline.depth_net)
     return recolor(cover(scene, views, caches, frames, pipeline.depth_net), views).gaussians[0]
 

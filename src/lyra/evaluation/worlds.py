@@ -102,7 +102,7 @@ def evaluate_worlds(
         truth = film(worlds, store, c2w[None, :, frames], protocol.height, protocol.width).rgb[0].clamp(0, 1)
         caches = tuple(warp(views, path) for path in paths)
         latents = imagine(caches, pipeline.teacher, pipeline.tokenizer, protocol.steps, protocol.seed)
-        teacher = pipeline.imagine_frames(latents)
+        teacher = pipeline.imagine_frames(latents, caches)
         decoded = decode(views, latents, caches, teacher, pipeline.decoder, pipeline.tokenizer, pipeline.depth_net)
         scene = recolor(cover(decoded, views, caches, teacher, pipeline.depth_net), views)
         gaussians = scene.gaussians[0]

@@ -15,10 +15,14 @@ from torch import nn
 
 from lyra.models.decoder import DecoderConfig, GaussianDecoder
 from lyra.models.teacher import PublishedTeacher, TeacherConfig
+from lyra.models.teacher.null_text import drop_text
 from lyra.models.tokenizer import CosmosTokenizer, CosmosTokenizerConfig
 from lyra.structures import InputError
 
 GIB = 1 << 30
+DEVICE_RESERVE = int(0.7 * GIB)
+"""Device memory left to the driver's context and to what is not counted."""
+
 SLACK = 1.08
 """Share by which intermediate values may exceed what is counted."""
 
@@ -50,6 +54,7 @@ class Workload:
         frames, height, width: of a clip.
         views: clips.
         compute: bytes of a number in the networks.
+        text: whether the teacher reads a text; without, its cross-attention is left out (`drop_text`).
     """
 
     teacher: TeacherConfig
@@ -60,6 +65,7 @@ class Workload:
     width: int
     views: int
     compute: int = 2
+    text: bool = True
 
 
 @dataclass(frozen=True)
@@ -187,6 +193,12 @@ def plan_memory(work: Workload, device: int, host: int, eight_bits: bool = False
     )
 
 
+def phases_of(work: Workload, choice: Choice) -> tuple[Phase, ...]:
+    """What a choice holds where, whether it fits or not."""
+    weights = _weights(work, choice.eight_bits)
+    return _phases(work, weights, choice, choice.clip_together or max(_pieces(work)))
+
+
 def _pieces(work: Workload) -> tuple[int, ...]:
     """Latent frames that may pass at once, the whole clip first."""
     whole = 1 + (work.frames - 1) // 8
@@ -198,6 +210,8 @@ def _weights(work: Workload, eight_bits: bool) -> _Weights:
     with torch.device("meta"):
         teacher, decoder = PublishedTeacher(work.teacher), GaussianDecoder(work.decoder)
         tokenizer = CosmosTokenizer(work.tokenizer)
+    if not work.text:
+        drop_text(teacher)
     blocks = teacher.backbone.transformer_blocks
     return _Weights(
         _bytes(teacher, work.compute, eight_bits),

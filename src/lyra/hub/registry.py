@@ -15,6 +15,7 @@ class _Entry:
 
 _ENTRIES = {
     "tokenizer/nano": _Entry("lyra.models.tokenizer:NanoTokenizer", "lyra.models.tokenizer:NanoTokenizerConfig"),
+    "frames/nano": _Entry("lyra.models.tokenizer:FrameDecoder", "lyra.models.tokenizer:FrameDecoderConfig"),
     "teacher/nano": _Entry("lyra.models.teacher:Teacher", "lyra.models.teacher:TeacherConfig"),
     "decoder/nano": _Entry("lyra.models.decoder:GaussianDecoder", "lyra.models.decoder:DecoderConfig"),
     "depth/nano": _Entry("lyra.models.depth:DepthNet", "lyra.models.depth:DepthConfig"),

@@ -1,6 +1,7 @@
 """Blocks that two or more networks use, or that are worth testing alone; in plain torch, and fused where it pays."""
 
 from lyra.nn.attention import Attention, Mlp, TransformerBlock
+from lyra.nn.attention_kernel import fast_attention
 from lyra.nn.patch_embed import PatchEmbed3d
 from lyra.nn.precision import full_precision
 from lyra.nn.ssm import BidirectionalMamba2, MambaBlock, chunked_scan, recurrent_scan
@@ -13,6 +14,7 @@ __all__ = [
     "PatchEmbed3d",
     "TransformerBlock",
     "chunked_scan",
+    "fast_attention",
     "full_precision",
     "recurrent_scan",
 ]

@@ -13,7 +13,7 @@ from torch import Tensor
 from lyra.geometry.trajectories import OFFICIAL_TRAJECTORIES, trajectory_c2w
 from lyra.hub import load_model
 from lyra.hub.folder_card import FolderCard
-from lyra.hub.memory_plan import GIB, MemoryPlan, Workload, plan_memory
+from lyra.hub.memory_plan import DEVICE_RESERVE, GIB, MemoryPlan, Workload, plan_memory
 from lyra.hub.model_folder import load_network
 from lyra.io.images import Photo
 from lyra.models.decoder import GaussianDecoder
@@ -51,9 +51,6 @@ from lyra.structures import Conditioning, Frames, InputError, Latents, Scene, Tr
 
 NAMELESS_STRENGTH = 0.3
 """Movement along paths that are not among the six, in units of the centre depth: the published default."""
-
-DEVICE_RESERVE = int(0.7 * GIB)
-"""Device memory left to the driver's context and to what is not counted."""
 
 
 @dataclass(frozen=True)
@@ -238,7 +235,7 @@ class PublishedPipeline(Pipeline):
         return tuple(warp_published(cache, path, source).frames(self.preset.kept) for path in trajectories)
 
     @torch.no_grad()
-    def imagine_frames(self, latents: Latents) -> Tensor:
+    def imagine_frames(self, latents: Latents, conditionings: Sequence[Conditioning]) -> Tensor:
         """The tokenizer's decode of every clip at the kept frames: [V, kept, 3, H, W] 0…1."""
         return torch.stack([self._pictures(clip, self.preset.kept) for clip in latents.z])
 

@@ -8,7 +8,7 @@ from lyra.structures import InputError
 
 QUALITIES: dict[str, PublishedSampling] = {
     "published": PublishedSampling(),
-    "balanced": PublishedSampling(steps=18, order=2, guidance=Guidance(1.0, lowest=0.3, highest=20.0)),
+    "balanced": PublishedSampling(steps=16, order=2, guidance=Guidance(1.0, lowest=0.3, highest=20.0, refresh=2)),
     "draft": PublishedSampling(steps=10, order=2, guidance=Guidance(0.0)),
 }
 """``balanced`` and ``draft`` change the result; how much can only be told with the weights (docs/official.md)."""

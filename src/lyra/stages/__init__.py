@@ -5,6 +5,7 @@ from lyra.stages.cover import CoverConfig, cover, cover_moment
 from lyra.stages.decode import decode, prepare_inputs
 from lyra.stages.decode_moving import decode_hidden, decode_visible
 from lyra.stages.decode_published import decode_published
+from lyra.stages.frames import decode_frames
 from lyra.stages.illustrate import Candidate, illustrate, judge
 from lyra.stages.imagine import imagine, teacher_inputs
 from lyra.stages.imagine_published import PublishedSampling, imagine_published, published_inputs
@@ -29,6 +30,7 @@ __all__ = [
     "cover",
     "cover_moment",
     "decode",
+    "decode_frames",
     "decode_hidden",
     "decode_published",
     "decode_visible",

@@ -18,7 +18,7 @@ class PublishedSampling:
 
     Attributes:
         steps: noise levels before 0.
-        guidance: of the cache and the text; with a weight other than 0 most steps cost two network passes.
+        guidance: of the cache and the text; with a weight other than 0 a guided step costs two network passes.
         order: of the steps, see `sample_placed`; 1 is Euler.
     """
 
@@ -34,8 +34,7 @@ class PublishedSampling:
 
     def passes(self, sigma_min: float, sigma_max: float) -> int:
         """Network passes of one clip."""
-        levels = karras_sigmas(self.steps, sigma_min, sigma_max)[:-1].tolist()
-        return sum(2 if self.guidance.acts(level) else 1 for level in levels)
+        return self.guidance.passes(karras_sigmas(self.steps, sigma_min, sigma_max)[:-1].tolist())
 
 
 @torch.no_grad()

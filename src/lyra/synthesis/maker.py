@@ -60,7 +60,8 @@ class RecordMaker:
         imagined = self.pipeline.imagine(picture, options, progress, job.source)
         frames = None
         if self.options.rgb:
-            frames = (self.pipeline.imagine_frames(imagined.latents) * 255).round().to(torch.uint8)
+            seen = self.pipeline.imagine_frames(imagined.latents, imagined.conditionings)
+            frames = (seen * 255).round().to(torch.uint8)
         meta = {
             "source": job.source,
             "seed": job.seed,

@@ -8,8 +8,9 @@ from torch import Tensor
 from lyra.diffusion import karras_sigmas, sample
 from lyra.models.depth import DepthNet, aligned_depth
 from lyra.models.teacher import Teacher
-from lyra.models.tokenizer import Tokenizer
+from lyra.models.tokenizer import FrameDecoder, Tokenizer
 from lyra.stages.decode import Anchors
+from lyra.stages.frames import decode_frames
 from lyra.stages.imagine import teacher_inputs
 from lyra.stages.warp import warp_clips
 from lyra.training.device_data import PathBank
@@ -21,7 +22,7 @@ class ImaginedScenes:
 
     Attributes:
         latents: [B, V, C, t, h, w] unnormalised.
-        frames: [B, V, T, 3, H, W] uint8, the tokenizer's decode of the latents: the target of self-distillation.
+        frames: [B, V, T, 3, H, W] uint8, the latents as pixels: the target of self-distillation.
         source: [B, 3, H, W] uint8, the picture it began with.
         c2w: [B, V, T, 4, 4] in the source camera's frame.
         K: [B, V, 3, 3] pixels.
@@ -74,6 +75,7 @@ def imagine_scenes(
     depth_net: DepthNet,
     teacher: Teacher,
     steps: int,
+    frame_decoder: FrameDecoder | None = None,
 ) -> ImaginedScenes:
     """Run the road up to latents for B pictures at once and decode them to pixels.
 
@@ -85,6 +87,7 @@ def imagine_scenes(
         anchor_frames: frames that carry Gaussians.
         tokenizer, depth_net, teacher: networks.
         steps: denoising steps.
+        frame_decoder: makes pixels of the latents; ``None`` for the tokenizer's own decoder.
     """
     batch = len(source)
     c2w = paths.draw(batch, views)
@@ -98,7 +101,7 @@ def imagine_scenes(
         inputs = teacher_inputs(tokenizer, source[scene], warped, mask)
         noise = torch.randn(inputs.warped[:, 0].shape, device=source.device)
         latents = tokenizer.denormalize(sample(lambda x, sigma: teacher(x, sigma, inputs), noise, sigmas))
-        frames = torch.cat([tokenizer.decode(part).float() for part in latents.split(6)]).transpose(1, 2).clamp(0, 1)
+        frames = decode_frames(latents, warped, mask, tokenizer, frame_decoder, together=6)
     depths = []
     for frame in anchor_frames:
         if frame == 0:

@@ -65,11 +65,12 @@ def lifted_clips(
     canvas = photos.windows(count, height + 2 * down, width + 2 * across)
     if looks is not None:
         canvas = develop(canvas[:, None], looks.without_lens())[:, 0]
-    return lift(canvas, _depth(depth_net, canvas), random_intrinsics(count, height, width, canvas.device), c2w)
+    K = random_intrinsics(count, height, width, canvas.device)
+    return lift(canvas, _depth(depth_net, canvas), K, c2w, height, width)
 
 
 @torch.no_grad()
-def lift(canvas: Tensor, depth: Tensor, K: Tensor, c2w: Tensor) -> LiftedClips:
+def lift(canvas: Tensor, depth: Tensor, K: Tensor, c2w: Tensor, height: int, width: int) -> LiftedClips:
     """The clips of given pictures and depths.
 
     Args:
@@ -77,9 +78,9 @@ def lift(canvas: Tensor, depth: Tensor, K: Tensor, c2w: Tensor) -> LiftedClips:
         depth: [B, H', W'] z.
         K: [B, 3, 3] intrinsics of the frame, whose principal point is the middle.
         c2w: [B, T, 4, 4] paths that start at the identity.
+        height, width: size of the frame.
     """
     batch, frames = c2w.shape[:2]
-    width, height = (round(2 * float(K[0, axis, 2])) for axis in (0, 1))
     left, top = (canvas.shape[-1] - width) // 2, (canvas.shape[-2] - height) // 2
     photo_frame = c2w[..., :3, 3].norm(dim=-1).argmax(dim=1)
     item = torch.arange(batch, device=canvas.device)

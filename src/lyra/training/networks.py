@@ -8,13 +8,14 @@ from torch import nn
 
 from lyra.hub import config_from_dict, list_models, load_model
 from lyra.hub.registry import config_class, model_class
+from lyra.models.tokenizer import FrameDecoder, NanoTokenizer, Tokenizer
 from lyra.structures import InputError
 from lyra.training.checkpoint import LATEST, UNREADABLE
 from lyra.training.options import TrainOptions
 
 _Network = TypeVar("_Network", bound=nn.Module)
 
-INNER = {"text/nano": "encoder."}
+INNER = {"text/nano": "encoder.", "frames/nano": "decoder."}
 """Networks that are a part of what is trained, and what the names of that part begin with."""
 
 
@@ -29,6 +30,15 @@ def load_part(name: str, kind: type[_Network], options: TrainOptions, device: to
         raise InputError(f"models {folder} is not a folder; give one that holds task/name.safetensors, or leave it out")
     own = folder is not None and name in {card.name for card in list_models(folder)}
     return load_model(name, device, folder if own else None, kind=kind)
+
+
+def load_frame_decoder(tokenizer: Tokenizer, options: TrainOptions, device: torch.device) -> FrameDecoder | None:
+    """What makes pixels of a tokenizer's latents beside its own decoder: there is one for the nano tokenizer.
+
+    Raises:
+        InputError: as `load_part`.
+    """
+    return load_part("frames/nano", FrameDecoder, options, device) if tokenizer.name == NanoTokenizer.name else None
 
 
 def load_start(given: str, kind: type[_Network]) -> _Network:

@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 from lyra.structures import InputError
 
-TaskName = Literal["tokenizer", "depth", "teacher", "decoder", "text"]
+TaskName = Literal["tokenizer", "depth", "teacher", "frames", "decoder", "text"]
 
 
 @dataclass(frozen=True)

@@ -170,6 +170,17 @@ _OTHERS: dict[TaskName, tuple[Recipe, ...]] = {
     "teacher": (
         Recipe("nano", learning_rate=1e-3, weight_decay=0.01, ema_decay=0.9985, batch=32, pool=4096, upright_every=3),
     ),
+    "frames": (
+        Recipe(
+            "nano",
+            learning_rate=5e-4,
+            weight_decay=0.0,
+            ema_decay=0.998,
+            batch=12,
+            pool=512,
+            betas=(0.5, 0.99),
+        ),
+    ),
     "text": (Recipe("nano", learning_rate=2e-3, weight_decay=0.01, ema_decay=0.998, batch=32, pool=3000),),
 }
 

@@ -12,7 +12,8 @@ from torch.nn import functional as F
 from lyra.data import CorruptRecordError, LatentSpace, open_records
 from lyra.geometry.cameras import compose, invert_rigid
 from lyra.models.depth import DepthNet, aligned_depth
-from lyra.models.tokenizer import Tokenizer
+from lyra.models.tokenizer import FrameDecoder, Tokenizer
+from lyra.stages.frames import decode_frames
 from lyra.stages.warp import warp_clips
 from lyra.structures import Frames, InputError, Latents, SceneRecord, Views
 from lyra.training.imagined_scenes import ImaginedScenes
@@ -36,6 +37,7 @@ class StoredScenes:
         seed: of the order.
         share: (this process, number of processes): each sees other records.
         report: told about each record that is left out.
+        frame_decoder: makes pixels where a record keeps none; ``None`` for the tokenizer's own decoder.
 
     Raises:
         InputError: no usable store, or none of its records fits.
@@ -54,12 +56,14 @@ class StoredScenes:
         seed: int = 0,
         share: tuple[int, int] = (0, 1),
         report: Callable[[str], None] = print,
+        frame_decoder: FrameDecoder | None = None,
     ) -> None:
         self.source = open_records(folder, LatentSpace.of(tokenizer))
         self.tokenizer, self.depth_net = tokenizer, depth_net
         self.device = next(depth_net.parameters()).device
         self.anchor_frames, self.views, self.frames, self.size = tuple(anchor_frames), views, frames, (height, width)
         self.seed, self.share, self.report = seed, share, report
+        self.frame_decoder = frame_decoder
         self._left_out: set[str] = set()
         self._reader = ThreadPoolExecutor(1, "lyra-store")
         self._ahead: dict[tuple[int, int], Future[list[SceneRecord]]] = {}
@@ -122,9 +126,13 @@ class StoredScenes:
         if record.frames is not None:
             frames = record.frames[: self.views]
         else:
+            c2w, K = self._cameras(record)
+            one = torch.zeros(len(z), dtype=torch.long, device=self.device)
+            source, depth, valid = record.views.frames.rgb, record.views.depth, record.views.mask
+            warped, _, mask = warp_clips(source[one], depth[one], K, c2w, valid[one])
             with half:
-                clips = self.tokenizer.decode(z).float().transpose(1, 2)
-            frames = (clips.clamp(0, 1) * 255).round().to(torch.uint8)
+                clips = decode_frames(z, warped, mask, self.tokenizer, self.frame_decoder, together=len(z))
+            frames = (clips * 255).round().to(torch.uint8)
         views = record.views
         if tuple(frames.shape[-2:]) != self.size:
             small = F.interpolate(frames.flatten(0, 1).float() / 255, self.size, mode="area").unflatten(
@@ -144,15 +152,18 @@ class StoredScenes:
         latents = Latents(z, paths, record.latents.tokenizer)
         return SceneRecord(record.key, latents, views, frames)
 
+    def _cameras(self, record: SceneRecord) -> tuple[Tensor, Tensor]:
+        """Poses [V, T, 4, 4] in the source camera's frame, and intrinsics [V, 3, 3], of the clips that are taken."""
+        paths = [path.cameras for path in record.latents.trajectories[: self.views]]
+        to_source = invert_rigid(record.views.cameras.c2w[0])
+        return compose(to_source, torch.stack([path.c2w for path in paths])), torch.stack([path.K[0] for path in paths])
+
     def _assemble(self, records: list[SceneRecord]) -> ImaginedScenes:
         """The batch that `imagine_scenes` would have made of the same pictures, paths and latents."""
         source = torch.stack([record.views.frames.rgb[0] for record in records])
         depth = torch.stack([record.views.depth[0] for record in records])
         valid = torch.stack([record.views.mask[0] for record in records])
-        paths = [[path.cameras for path in record.latents.trajectories] for record in records]
-        to_source = invert_rigid(torch.stack([record.views.cameras.c2w[0] for record in records]))
-        c2w = compose(to_source[:, None, None], torch.stack([torch.stack([c.c2w for c in row]) for row in paths]))
-        K = torch.stack([torch.stack([c.K[0] for c in row]) for row in paths])
+        c2w, K = (torch.stack(column) for column in zip(*(self._cameras(record) for record in records), strict=True))
         scene = torch.arange(len(records), device=self.device).repeat_interleave(self.views)
         _, cache_depth, mask = warp_clips(source[scene], depth[scene], K.flatten(0, 1), c2w.flatten(0, 1), valid[scene])
         frames = torch.cat([record.frames for record in records if record.frames is not None])

@@ -31,6 +31,10 @@ def make_task(options: TrainOptions, device: torch.device, encoder: Path | None 
         from lyra.training.tasks.teacher import TeacherTask
 
         return TeacherTask(options, device, step)
+    if options.task == "frames":
+        from lyra.training.tasks.frames import FramesTask
+
+        return FramesTask(options, device, step)
     if options.task == "text":
         from lyra.training.tasks.text import TextTask
 

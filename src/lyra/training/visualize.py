@@ -20,7 +20,7 @@ from lyra.stages.decode import prepare_inputs
 from lyra.structures import Gaussians, InputError
 from lyra.training.device_data import PathBank, PhotoTiles, random_intrinsics
 from lyra.training.imagined_scenes import ImaginedScenes, imagine_scenes
-from lyra.training.networks import load_part, load_start
+from lyra.training.networks import load_frame_decoder, load_part, load_start
 from lyra.training.options import TrainOptions
 from lyra.training.processes import training_device
 from lyra.training.run_layout import STAGES
@@ -99,6 +99,7 @@ def _fixed_scenes(
     """Two scenes, six clips each: a world and a photograph that no training sees."""
     depth_net = load_part("depth/nano", DepthNet, options, device)
     teacher = load_part("teacher/nano", Teacher, options, device)
+    frames = load_frame_decoder(tokenizer, options, device)
     textures = load_textures(options.textures, "val")
     torch.manual_seed(SEED)
     feed = WorldFeed(textures, "val", 1, 0, device, 0)
@@ -107,7 +108,7 @@ def _fixed_scenes(
     K = torch.cat([world.K, random_intrinsics(1, options.height, options.width, device)])
     source = torch.cat([world.rgb.clamp(0, 1), photo])
     paths = PathBank(FRAMES, device, SEED)
-    return imagine_scenes(source, K, paths, 6, anchors, tokenizer, depth_net, teacher, teacher.config.steps)
+    return imagine_scenes(source, K, paths, 6, anchors, tokenizer, depth_net, teacher, teacher.config.steps, frames)
 
 
 def _export(decoder: GaussianDecoder, tokenizer: Tokenizer, scenes: ImaginedScenes, folder: Path) -> float:

@@ -173,7 +173,7 @@ class MovingRoad:
         with times("imagine"):
             latents = imagine(conditionings, networks.teacher, networks.tokenizer, steps, options.seed, on_step)
         with times("frames"):
-            frames = networks.imagine_frames(latents)
+            frames = networks.imagine_frames(latents, conditionings)
         moments = sorted({frame - chunk.first for frame in wanted})
         with times("decode"):
             visible, hidden = self._decode(views, conditionings, latents, frames, moments)

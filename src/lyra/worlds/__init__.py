@@ -1,6 +1,6 @@
 """Procedural textured scenes with exact cameras and depth, and the ray tracer that films them."""
 
-from lyra.worlds.film import Clip, SourcePictures, film, film_source, source_intrinsics
+from lyra.worlds.film import Clip, SourcePictures, film, film_source, film_standing, source_intrinsics
 from lyra.worlds.layout import KINDS, sample_world
 from lyra.worlds.preview import preview
 from lyra.worlds.store import TextureStore
@@ -22,6 +22,7 @@ __all__ = [
     "collate",
     "film",
     "film_source",
+    "film_standing",
     "find_texture_pack",
     "load_textures",
     "preview",

@@ -100,6 +100,42 @@ def film(
 
 
 @torch.no_grad()
+def film_standing(
+    batch: WorldBatch,
+    textures: TextureStore,
+    which: Tensor,
+    times: Tensor,
+    scale: Tensor,
+    height: int,
+    width: int,
+    backend: Backend = "auto",
+) -> tuple[Tensor, Tensor]:
+    """Film N of the worlds over time with the source camera standing still.
+
+    Args:
+        batch: W worlds.
+        textures: store on the same device.
+        which: [N] int64 on the same device, which worlds.
+        times: [N, T] seconds.
+        scale: [N] metres per unit.
+        height, width: size in pixels.
+        backend: see `trace`.
+
+    Returns:
+        [N, T, 3, H, W'] 0…1, and depth [N, T, H, W'] in units of ``scale``; the sky is FAR_DEPTH.
+    """
+    frames = times.shape[1]
+    index = which.repeat_interleave(frames)
+    K = source_intrinsics(batch, height, width)
+    traced = trace(
+        batch, textures, index, batch.source_c2w[index], K[index], height, width, times.flatten(), backend,
+        normals=False,
+    )  # fmt: skip
+    depth = normalise_depth(traced, scale.repeat_interleave(frames))
+    return traced.rgb.unflatten(0, (-1, frames)), depth.unflatten(0, (-1, frames))
+
+
+@torch.no_grad()
 def film_source(
     batch: WorldBatch, textures: TextureStore, height: int, width: int, backend: Backend = "auto"
 ) -> SourcePictures:

@@ -5,6 +5,7 @@ averaged over 2 x 2 pixels and enlarged linearly.
 """
 
 import math
+from functools import cache
 
 import torch
 from torch import Tensor
@@ -38,13 +39,21 @@ def jpeg(rgb: Tensor, quality: Tensor) -> Tensor:
     height, width = rgb.shape[-2:]
     margins = (0, -width % _LARGE_BLOCK, 0, -height % _LARGE_BLOCK)
     levels = (F.pad(rgb, margins, mode="replicate") * 255).round()
-    to_ycbcr, to_rgb = rgb.new_tensor(_TO_YCBCR), rgb.new_tensor(_TO_RGB)
+    to_ycbcr, to_rgb, luma_steps, chroma_steps = (
+        _constant(table, rgb.device, rgb.dtype) for table in (_TO_YCBCR, _TO_RGB, _LUMA, _CHROMA)
+    )
     planes = torch.einsum("ij,bjhw->bihw", to_ycbcr, levels)
-    luma = _blocks(planes[:, :1] - 128, rgb.new_tensor(_LUMA), quality)
-    small = _blocks(F.avg_pool2d(planes[:, 1:], 2), rgb.new_tensor(_CHROMA), quality)
+    luma = _blocks(planes[:, :1] - 128, luma_steps, quality)
+    small = _blocks(F.avg_pool2d(planes[:, 1:], 2), chroma_steps, quality)
     chroma = F.interpolate(small, scale_factor=2, mode="bilinear", align_corners=False)
     decoded = torch.einsum("ij,bjhw->bihw", to_rgb, torch.cat([luma + 128, chroma], dim=1))
     return (decoded[..., :height, :width].round() / 255).clamp(0, 1)
+
+
+@cache
+def _constant(table: tuple[tuple[float, ...], ...], device: torch.device, dtype: torch.dtype) -> Tensor:
+    """A table on a device; copying it there anew would make the host wait each time."""
+    return torch.tensor(table, device=device, dtype=dtype)
 
 
 def _blocks(planes: Tensor, table: Tensor, quality: Tensor) -> Tensor:

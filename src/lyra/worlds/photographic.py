@@ -5,6 +5,7 @@
 where its input lies.
 """
 
+import math
 from dataclasses import dataclass, fields, replace
 
 import torch
@@ -24,6 +25,8 @@ NO_JPEG = 100.0
 @dataclass(frozen=True)
 class CameraLook:
     """The cameras of B clips; every attribute is [B] float unless stated.
+
+    They lie on the CPU, so that what no camera asks for is left out without waiting for the device.
 
     Attributes:
         exposure: stops.
@@ -61,6 +64,13 @@ class CameraLook:
         """The looks of some clips, in the order of ``index``."""
         return CameraLook(*(getattr(self, field.name)[index] for field in fields(self)))
 
+    def to(self, device: torch.device) -> "CameraLook":
+        """The same numbers elsewhere, in one copy."""
+        parts = [getattr(self, field.name).view(len(self), -1) for field in fields(self)]
+        widths = [part.shape[1] for part in parts]
+        columns = torch.cat(parts, dim=1).to(device).split(widths, dim=1)
+        return CameraLook(*(part if width > 1 else part[:, 0] for part, width in zip(columns, widths, strict=True)))
+
     def without_vignette(self) -> "CameraLook":
         """The same cameras with evenly lit pictures."""
         return replace(self, vignette=torch.zeros_like(self.vignette))
@@ -71,9 +81,9 @@ class CameraLook:
         return replace(self, vignette=zero, blur=zero, aperture=zero)
 
 
-def neutral_looks(count: int, device: torch.device) -> CameraLook:
+def neutral_looks(count: int) -> CameraLook:
     """Cameras that leave pictures as they are."""
-    zero, one = torch.zeros(count, device=device), torch.ones(count, device=device)
+    zero, one = torch.zeros(count), torch.ones(count)
     return CameraLook(
         exposure=zero, white=one[:, None].expand(-1, 3), hard=zero, contrast=zero, lift=zero, saturation=one,
         vignette=zero, blur=zero, aperture=zero, shot=zero, read=zero, chroma=zero, quality=one * NO_JPEG,
@@ -82,7 +92,6 @@ def neutral_looks(count: int, device: torch.device) -> CameraLook:
 
 def draw_looks(
     count: int,
-    device: torch.device,
     clean: float = 0.3,
     strength: float = 1.0,
     generator: torch.Generator | None = None,
@@ -91,17 +100,16 @@ def draw_looks(
 
     Args:
         count: clips.
-        device: where the numbers are drawn.
         clean: share of the clips that stay as they are.
         strength: of light and colour, 1 for what happens to photographs that people keep.
-        generator: on ``device``; ``None`` for torch's own.
+        generator: on the CPU; ``None`` for torch's own.
     """
 
     def uniform(low: float, high: float) -> Tensor:
-        return low + (high - low) * torch.rand(count, device=device, generator=generator)
+        return low + (high - low) * torch.rand(count, generator=generator)
 
     def normal(deviation: float) -> Tensor:
-        return deviation * torch.randn(count, device=device, generator=generator)
+        return deviation * torch.randn(count, generator=generator)
 
     def some(share: float, value: Tensor) -> Tensor:
         return torch.where(uniform(0, 1) < share, value, 0.0)
@@ -111,7 +119,7 @@ def draw_looks(
 
     warmth, green = normal(0.10 * strength), normal(0.03 * strength)
     white = torch.exp(torch.stack([warmth, green, -warmth], dim=1))
-    white = white / (white * white.new_tensor(_LUMA)).sum(dim=1, keepdim=True)
+    white = white / (white * torch.tensor(_LUMA)).sum(dim=1, keepdim=True)
     noise = some(0.6, powers(2e-5, 8e-4))
     drawn = CameraLook(
         exposure=normal(0.4 * strength).clamp(-1.5, 1.2),
@@ -129,7 +137,7 @@ def draw_looks(
         quality=torch.where(uniform(0, 1) < 0.55, uniform(45, 96), NO_JPEG),
     )
     plain = uniform(0, 1) < clean
-    neutral = neutral_looks(count, device)
+    neutral = neutral_looks(count)
     parts = {}
     for field in fields(CameraLook):
         own, other = getattr(drawn, field.name), getattr(neutral, field.name)
@@ -151,9 +159,13 @@ def develop(frames: Tensor, look: CameraLook, depth: Tensor | None = None, scale
         [B, T, 3, H, W] 0…1.
     """
     light = _to_light(frames)
-    if depth is not None:
-        light = _defocus(light, depth, look.aperture, scale)
-    light = _spread(light, look.blur)
+    blurred, spread = ((values > 0).nonzero()[:, 0].to(frames.device) for values in (look.aperture, look.blur))
+    look = look.to(frames.device)
+    if depth is not None and len(blurred):
+        metres = depth[blurred] if scale is None else depth[blurred] * _wide(scale[blurred])[:, :, 0]
+        light[blurred] = _defocus(light[blurred], metres, look.aperture[blurred])
+    if len(spread):
+        light[spread] = _spread(light[spread], look.blur[spread])
     gain = torch.exp2(look.exposure)[:, None] * look.white
     light = light * gain[:, None, :, None, None] * _falloff(frames, look.vignette)
     hard = _wide(look.hard)
@@ -180,6 +192,7 @@ def degrade(frames: Tensor, look: CameraLook, generator: torch.Generator | None 
         [B, T, 3, H, W] 0…1.
     """
     height, width = frames.shape[-2:]
+    look = look.to(frames.device)
 
     def white(size: tuple[int, int]) -> Tensor:
         return torch.randn(*frames.shape[:3], *size, device=frames.device, generator=generator)
@@ -204,7 +217,8 @@ def _wide(values: Tensor) -> Tensor:
 
 def _luma(frames: Tensor) -> Tensor:
     """[..., 3, H, W] → [..., 1, H, W]."""
-    return (frames * frames.new_tensor(_LUMA)[:, None, None]).sum(dim=-3, keepdim=True)
+    red, green, blue = frames.split(1, dim=-3)
+    return _LUMA[0] * red + _LUMA[1] * green + _LUMA[2] * blue
 
 
 def _film(light: Tensor) -> Tensor:
@@ -246,20 +260,18 @@ def _spread(frames: Tensor, deviation: Tensor) -> Tensor:
 
 def _demosaiced(noise: Tensor) -> Tensor:
     """White noise of unit variance, smoothed over 3 x 3 pixels, of unit variance again."""
-    kernel = noise.new_tensor([0.2, 0.6, 0.2])
-    kernel = kernel / kernel.norm()
     for axis in (-1, -2):
-        noise = kernel[0] * noise.roll(1, axis) + kernel[1] * noise + kernel[2] * noise.roll(-1, axis)
+        noise = (0.2 * noise.roll(1, axis) + 0.6 * noise + 0.2 * noise.roll(-1, axis)) / math.sqrt(0.44)
     return noise
 
 
-def _defocus(light: Tensor, depth: Tensor, aperture: Tensor, scale: Tensor | None) -> Tensor:
+def _defocus(light: Tensor, metres: Tensor, aperture: Tensor) -> Tensor:
     """Blur what is out of focus: the disc of a thin lens, its deviation a quarter of its diameter.
 
-    Sharp surfaces do not spill over blurred ones: a pixel counts in a blur as far as it is blurred itself.
+    ``metres`` [B, T, H, W] is the depth. Sharp surfaces do not spill over blurred ones: a pixel counts in a blur as far
+    as it is blurred itself.
     """
-    batch, frames, height, width = depth.shape
-    metres = depth * (scale if scale is not None else torch.ones_like(aperture))[:, None, None, None]
+    batch, frames, height, width = metres.shape
     middle = metres[:, 0, height // 4 : height - height // 5, width // 4 : width - width // 4]
     focus = middle.flatten(1).quantile(0.25, dim=1)[:, None, None, None]
     diameter = (0.9 * max(height, width)) * aperture[:, None, None, None] * (1 / metres - 1 / focus).abs()

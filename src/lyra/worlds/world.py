@@ -114,7 +114,7 @@ class WorldBatch:
         source_c2w: [W, 4, 4] float32.
         fov: [W] float32 radians, along the longer side.
         descriptions: what each shows.
-        moving: [W] bool.
+        moving: [W] bool; stays on the CPU, where it decides what is worth filming over time.
     """
 
     primitives: Tensor
@@ -140,7 +140,6 @@ class WorldBatch:
             light=self.light.to(device),
             source_c2w=self.source_c2w.to(device),
             fov=self.fov.to(device),
-            moving=self.moving.to(device),
         )
 
 
@@ -167,5 +166,5 @@ def collate(worlds: Sequence[World], device: torch.device | str) -> WorldBatch:
         source_c2w=torch.from_numpy(np.stack([world.source_c2w for world in worlds])).to(device),
         fov=torch.tensor([world.fov for world in worlds], dtype=torch.float32, device=device),
         descriptions=tuple(world.description for world in worlds),
-        moving=torch.tensor([world.moving for world in worlds], device=device),
+        moving=torch.tensor([world.moving for world in worlds]),
     )

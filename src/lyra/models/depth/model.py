@@ -1,5 +1,6 @@
 """One picture to depth, sky and field of view."""
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -103,7 +104,7 @@ class DepthNet(nn.Module):
         normalised = normalise_rgb(rgb).contiguous(memory_format=torch.channels_last)
         maps, log_focal_over_longest = self.decoder(self.encoder(normalised), normalised)
         height, width = rgb.shape[-2:]
-        to_width = torch.tensor(max(height, width) / width, device=rgb.device).log()
+        to_width = math.log(max(height, width) / width)
         return DepthPrediction(maps[:, 0], maps[:, 1], log_focal_over_longest + to_width)
 
     @torch.no_grad()

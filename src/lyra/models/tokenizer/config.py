@@ -1,4 +1,4 @@
-"""Sizes of the two tokenizers."""
+"""Sizes of the tokenizers."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -19,6 +19,17 @@ class NanoTokenizerConfig:
     latent_channels: int = 64
     widths: tuple[int, int] = (128, 192)
     blocks: tuple[int, int] = (3, 4)
+    patch: int = 4
+    temporal_merge: int = 2
+
+
+@dataclass(frozen=True)
+class FrameDecoderConfig:
+    """Sizes of the decoder that is told the 3D cache; its meanings are those of `NanoTokenizerConfig`."""
+
+    latent_channels: int = 64
+    widths: tuple[int, int] = (128, 192)
+    blocks: tuple[int, int] = (4, 4)
     patch: int = 4
     temporal_merge: int = 2
 

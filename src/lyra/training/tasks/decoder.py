@@ -24,7 +24,7 @@ from lyra.training.device_data import PathBank, PhotoTiles, random_intrinsics
 from lyra.training.frame_choice import choose_targets, choose_view_count
 from lyra.training.imagined_scenes import ImaginedScenes, imagine_scenes
 from lyra.training.losses import gradient_loss, scale_invariant_depth_loss
-from lyra.training.networks import load_part, load_start
+from lyra.training.networks import load_frame_decoder, load_part, load_start
 from lyra.training.options import TrainOptions
 from lyra.training.pool import ExamplePool, RefreshPlan, is_upright
 from lyra.training.processes import rank_and_size
@@ -60,6 +60,7 @@ class DecoderTask(Task):
         self.tokenizer: Tokenizer = load_part("tokenizer/nano", Tokenizer, options, device)
         self.depth_net = load_part("depth/nano", DepthNet, options, device)
         self.teacher = load_part("teacher/nano", Teacher, options, device)
+        self.frame_decoder = load_frame_decoder(self.tokenizer, options, device)
         self.perceptual = load_model("perceptual/squeeze", device=device)
         textures = load_textures(options.textures, "train")
         self.store = textures.to(device)
@@ -100,7 +101,7 @@ class DecoderTask(Task):
         if self.options.store is not None:
             self.stored = StoredScenes(
                 self.options.store, self.tokenizer, self.depth_net, self.anchor_frames, stage.views[1], stage.frames,
-                *self.size, self.options.seed, rank_and_size(),
+                *self.size, self.options.seed, rank_and_size(), frame_decoder=self.frame_decoder,
             )  # fmt: skip
         start = min(self.pool.size, 48 if self.device.type == "cuda" else self.pool.size)
         self.plan = RefreshPlan(self.pool.refreshes_for(start, SCENES_PER_REFRESH), every=4)
@@ -121,7 +122,7 @@ class DecoderTask(Task):
         """First pictures [B, 3, H, W] and intrinsics [B, 3, 3]: half worlds, taken by some camera, half photographs."""
         height, width = self.size[::-1] if upright else self.size
         pictures = film_source(feed.next(), store, height, width)
-        looks = draw_looks(len(pictures.rgb), self.device).without_vignette()
+        looks = draw_looks(len(pictures.rgb)).without_vignette()
         taken = develop(pictures.rgb[:, None], looks, pictures.depth[:, None], pictures.scale)
         count = SCENES_PER_REFRESH - len(pictures.rgb)
         K = torch.cat([pictures.K, random_intrinsics(count, height, width, self.device)])
@@ -130,7 +131,7 @@ class DecoderTask(Task):
     def _imagine(self, source: Tensor, K: Tensor, paths: PathBank) -> ImaginedScenes:
         return imagine_scenes(
             source, K, paths, self.now.views[1], self.anchor_frames, self.tokenizer, self.depth_net, self.teacher,
-            self.teacher.config.steps,
+            self.teacher.config.steps, self.frame_decoder,
         )  # fmt: skip
 
     def _catch_up(self, until: int) -> None:

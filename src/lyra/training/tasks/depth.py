@@ -74,7 +74,7 @@ class DepthTask(Task):
     def _photographed(self, clip: Clip) -> Tensor:
         """[B, 3, H, W] the pictures of a clip, each by a camera of its own."""
         rgb, depth = clip.rgb.flatten(0, 2)[:, None], clip.depth.flatten(0, 2)[:, None]
-        looks = draw_looks(len(rgb), self.device, CLEAN, STRENGTH)
+        looks = draw_looks(len(rgb), CLEAN, STRENGTH)
         scale = clip.scale.repeat_interleave(len(rgb) // len(clip.scale))
         return degrade(develop(rgb, looks, depth, scale), looks)[:, 0]
 

@@ -28,7 +28,7 @@ from lyra.training.processes import rank_and_size
 from lyra.training.recipes import find_recipe
 from lyra.training.seeds import REFRESH, own_randomness
 from lyra.training.task import Task
-from lyra.training.world_clips import world_clips
+from lyra.training.world_clips import draw_times, world_clips
 from lyra.training.world_feed import WorldFeed
 from lyra.worlds import Split, film_source, load_textures
 from lyra.worlds.captions import CLEAN
@@ -51,10 +51,12 @@ class TeacherTask(Task):
     """EDM loss on clips whose cache is built from predicted depth half of the time.
 
     A quarter of the examples are lifted photographs, so that holes are also filled with what photographs look like.
-    The worlds are seen through cameras of many kinds. A third of the batches are of portrait format.
+    The worlds are seen through cameras of many kinds. In about a quarter of them things move: their cache is a clip of
+    a standing camera, picture by picture (see `world_clips`). A third of the batches are of portrait format.
 
     Every clip of a world comes with a caption, read by the frozen text encoder; photographs have none. A share of the
-    examples (`TrainOptions.stills`) are not clips but first pictures of which nothing is given but the text.
+    examples (`TrainOptions.stills`) are not clips but first pictures of which nothing is given but the text; all of
+    these are of landscape format, which saves compiling a fourth shape.
     """
 
     def __init__(self, options: TrainOptions, device: torch.device, step: int = 0) -> None:
@@ -64,7 +66,8 @@ class TeacherTask(Task):
         self.tokenizer: Tokenizer = load_part("tokenizer/nano", Tokenizer, options, device)
         self.depth_net = load_part("depth/nano", DepthNet, options, device)
         self.text_encoder = load_part("text/nano", TextEncoder, options, device)
-        self.stills = min(max(round(options.stills * self.batch), 1), self.batch - 1) if options.stills else 0
+        self.turns, self.both_compiled = recipe.upright_every, False
+        self.stills = self._stills_of(options.stills)
         self.importance = channel_importance(self.tokenizer, device)[:, None, None, None]
         textures = load_textures(options.textures, "train")
         self.store = textures.to(device)
@@ -74,7 +77,6 @@ class TeacherTask(Task):
         )
         self.paths = PathBank(FRAMES, device, options.seed)
         self.short_paths = PathBank(FRAMES, device, options.seed + 1, reach=PHOTO_REACH)
-        self.turns, self.both_compiled = recipe.upright_every, False
         model = self._first_model()
         self.network: nn.Module = model.to(device).train()
         self.wrapped: nn.Module = self.network
@@ -86,7 +88,14 @@ class TeacherTask(Task):
         self.plan = RefreshPlan(self.pool.refreshes_for(start, self.pool.per_refresh), every=2)
         self._catch_up(self.plan.before(step))
         if options.compile:
-            self.model.backbone.compile(dynamic=False)  # clips and stills of both formats: four graphs of fixed shape
+            self.model.backbone.compile(dynamic=False)  # clips of both formats and stills: three graphs of fixed shape
+
+    def _stills_of(self, share: float) -> int:
+        """First pictures in a batch of landscape format, for a share of all examples."""
+        if not share:
+            return 0
+        wide = (self.turns - 1) / self.turns if self.turns else 1.0
+        return min(max(round(share * self.batch / wide), 1), self.batch - 1)
 
     def _first_model(self) -> Teacher:
         """The network to start from, told that it reads texts; the number of text tokens touches no weight."""
@@ -136,11 +145,12 @@ class TeacherTask(Task):
         worlds = self.feed.next()
         predicted = torch.rand(WORLDS_PER_REFRESH, device=self.device) < 0.5
         paths = self.paths.draw(WORLDS_PER_REFRESH, VIEWS_PER_WORLD)
-        looks = draw_looks(WORLDS_PER_REFRESH, self.device)
-        filmed = world_clips(worlds, self.store, paths, height, width, self.depth_net, predicted, looks)
+        looks = draw_looks(WORLDS_PER_REFRESH)
+        times = draw_times(WORLDS_PER_REFRESH, FRAMES, self.device)
+        filmed = world_clips(worlds, self.store, paths, height, width, self.depth_net, predicted, looks, times)
         lifted = lifted_clips(
             self.photos, self.depth_net, self.short_paths.draw(PHOTO_CLIPS, 1)[:, 0], height, width,
-            draw_looks(PHOTO_CLIPS, self.device),
+            draw_looks(PHOTO_CLIPS),
         )  # fmt: skip
         clips, warped, mask = (torch.cat(pair) for pair in zip(filmed, lifted[:3], strict=True))
         with torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self.device.type == "cuda"):
@@ -160,7 +170,10 @@ class TeacherTask(Task):
         if self.options.compile and self.turns and not self.both_compiled:
             self.both_compiled = True  # in the first step, whose time is not counted
             with own_randomness(self.device, 0):
-                self._batch_loss(not is_upright(step, self.turns))
+                other, _ = self._batch_loss(not is_upright(step, self.turns))
+                if self.wrapped is self.network:  # the backward pass compiles when it first runs
+                    trained = [weight for weight in self.network.parameters() if weight.requires_grad]
+                    torch.autograd.grad(other, trained, allow_unused=True)
         return self._batch_loss(is_upright(step, self.turns))
 
     def _batch_loss(self, upright: bool) -> tuple[Tensor, dict[str, float | Tensor]]:
@@ -172,12 +185,13 @@ class TeacherTask(Task):
         *pictures, text = (part[slots].float() for part in self.pool.store)
         clean, source, warped, mask = (part.mT.contiguous() for part in pictures) if upright else pictures
         inputs = TeacherInputs(source, warped, mask, drop_rows(text, TEXT_DROPOUT))
-        clips = slice(self.stills, None)
+        stills = 0 if upright else self.stills
+        clips = slice(stills, None)
         loss, numbers = self._clip_loss(clean[clips], inputs.items(clips))
-        if self.stills:
-            still = self._still_loss(inputs.items(slice(self.stills)))
+        if stills:
+            still = self._still_loss(inputs.items(slice(stills)))
             numbers["still"] = still.detach()
-            loss = loss + (still - loss) * (self.stills / self.batch)
+            loss = loss + (still - loss) * (stills / self.batch)
         return loss, numbers
 
     def _noise_levels(self, count: int) -> tuple[Tensor, Tensor]:

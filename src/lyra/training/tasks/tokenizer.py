@@ -70,7 +70,7 @@ class TokenizerTask(Task):
         worlds = self.feed.next()
         paths = self.paths.draw(len(worlds), VIEWS_PER_WORLD)
         clip = film(worlds, self.store, paths, self.options.height, self.options.width)
-        looks = draw_looks(len(worlds) * VIEWS_PER_WORLD, self.device)
+        looks = draw_looks(len(worlds) * VIEWS_PER_WORLD)
         scale = clip.scale.repeat_interleave(VIEWS_PER_WORLD)
         return develop(clip.rgb.flatten(0, 1), looks, clip.depth.flatten(0, 1), scale)
 
@@ -101,7 +101,7 @@ class TokenizerTask(Task):
         photos = self.photos.clips(self.batch - filmed, FRAMES, self.crop, self.crop)
         batch = torch.cat([worlds, photos])
         still = torch.rand(len(batch), 1, 1, 1, 1, device=self.device) < 0.2
-        taken = degrade(batch[:, :1], draw_looks(len(batch), self.device))
+        taken = degrade(batch[:, :1], draw_looks(len(batch)))
         return torch.where(still, taken, batch).transpose(1, 2)
 
     def loss(self, step: int, progress: float) -> tuple[Tensor, dict[str, float | Tensor]]:

@@ -1,0 +1,35 @@
+"""Latents become pixels: the teacher's RGB, which the student learns from and the scene's gaps are covered with."""
+
+import torch
+from torch import Tensor
+
+from lyra.models.tokenizer import FrameDecoder, Tokenizer
+
+
+@torch.no_grad()
+def decode_frames(
+    z: Tensor,
+    warped: Tensor,
+    mask: Tensor,
+    tokenizer: Tokenizer,
+    frame_decoder: FrameDecoder | None = None,
+    together: int = 1,
+) -> Tensor:
+    """Frames of B imagined clips.
+
+    Args:
+        z: [B, C, t, h, w] raw latents.
+        warped: [B, T, 3, H, W] the caches they were imagined from, 0…1.
+        mask: [B, T, H, W] bool, what of the caches is visible.
+        tokenizer: whose space the latents are in.
+        frame_decoder: decodes with the caches at hand; ``None`` for the tokenizer's own decoder, which needs none.
+        together: clips decoded at once.
+
+    Returns:
+        [B, T, 3, H, W] 0…1.
+    """
+    parts = []
+    for one, shown, seen in zip(z.split(together), warped.split(together), mask.split(together), strict=True):
+        told = tokenizer.decode(one).transpose(1, 2) if frame_decoder is None else frame_decoder(one, shown, seen)
+        parts.append(told.float().clamp(0, 1))
+    return torch.cat(parts)
