@@ -6,7 +6,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from lyra.models.decoder import Anchor, DecoderInputs, GaussianDecoder
+from lyra.models.decoder import Anchor, DecoderInputs, GaussianDecoder, clip_times
 from lyra.models.depth import DepthNet, aligned_depth
 from lyra.models.tokenizer import Tokenizer
 from lyra.structures import Conditioning, Gaussians, Latents, Views
@@ -35,6 +35,7 @@ def decode_visible(
     for time in moments:
         rgb = views.frames.rgb[time]
         latents = tokenizer.normalize(tokenizer.encode(rgb[None, :, None]))
+        frame_times, target_time = clip_times(decoder.config, 1, 1, None, rgb.device)
         inputs = DecoderInputs(
             latents=latents[None],
             c2w=torch.eye(4, device=rgb.device)[None, None, None],
@@ -45,7 +46,8 @@ def decode_visible(
             depth=views.depth[None, None, time : time + 1],
             visible=torch.ones(1, 1, 1, height, width, device=rgb.device),
             anchors=(anchor,),
-            **_moment(decoder, 1, 0.0, rgb),
+            frame_times=frame_times,
+            target_time=target_time,
         )
         gaussians = decoder(inputs).item(0)
         gaussians = gaussians[gaussians.opacities >= MIN_OPACITY]
@@ -84,9 +86,8 @@ def decode_hidden(
         if sets and not decoder.config.pooled_time:
             sets.append(sets[0])
             continue
-        if decoder.config.pooled_time:
-            times = _moment(decoder, frames.shape[1], moment / last, frames)
-            inputs = replace(inputs, frame_times=times["frame_times"], target_time=times["target_time"])
+        _, target_time = clip_times(decoder.config, 1, frames.shape[1], moment / last, frames.device)
+        inputs = replace(inputs, target_time=target_time)
         gaussians = decoder.read(tokens, inputs).item(0)
         sets.append(gaussians[gaussians.opacities >= MIN_OPACITY])
     return tuple(sets)
@@ -110,6 +111,7 @@ def hidden_inputs(
     depth = torch.stack(
         [aligned_depth(depth_net, rgb[:, i], cache_depth[:, i], cache_mask[:, i]) for i in range(len(wanted))], dim=1
     )
+    frame_times, target_time = clip_times(decoder.config, 1, frames.shape[1], 1.0, frames.device)
     return DecoderInputs(
         latents=tokenizer.normalize(latents.z)[None],
         c2w=torch.stack([path.cameras.c2w for path in latents.trajectories])[None],
@@ -120,7 +122,8 @@ def hidden_inputs(
         depth=depth[None],
         visible=cache_mask[None].to(rgb.dtype),
         anchors=later,
-        **_moment(decoder, frames.shape[1], 1.0, frames),
+        frame_times=frame_times,
+        target_time=target_time,
     )
 
 
@@ -152,11 +155,3 @@ def _turned(rotation: Tensor, quats: Tensor) -> Tensor:
 def _source_anchor(decoder: GaussianDecoder) -> Anchor:
     """The anchor of the source picture."""
     return next(anchor for anchor in decoder.config.anchors if anchor.frame == 0)
-
-
-def _moment(decoder: GaussianDecoder, frames: int, target: float, like: Tensor) -> dict[str, Tensor]:
-    """Times for decoders that read them: the clip runs from 0 to 1."""
-    if not decoder.config.pooled_time:
-        return {}
-    times = torch.linspace(0, 1, frames, device=like.device) if frames > 1 else torch.full((1,), target).to(like.device)
-    return {"frame_times": times[None], "target_time": torch.tensor([target], device=like.device)}

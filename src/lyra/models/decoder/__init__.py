@@ -5,6 +5,7 @@ from lyra.models.decoder.gaussian_batch import GaussianBatch
 from lyra.models.decoder.inputs import DecoderInputs, anchor_inputs
 from lyra.models.decoder.model import GaussianDecoder
 from lyra.models.decoder.rays import relative_to_first_pose
+from lyra.models.decoder.times import clip_times
 
 __all__ = [
     "Anchor",
@@ -13,6 +14,7 @@ __all__ = [
     "GaussianBatch",
     "GaussianDecoder",
     "anchor_inputs",
+    "clip_times",
     "nano",
     "nano_dynamic",
     "official_dynamic",

@@ -15,6 +15,23 @@ def time_numbers(time: Tensor) -> Tensor:
     return torch.stack([time, torch.cos(time), torch.sin(time)], dim=-1)
 
 
+def clip_times(
+    config: DecoderConfig, batch: int, frames: int, target: float | None, device: torch.device
+) -> tuple[Tensor | None, Tensor | None]:
+    """``frame_times`` [B, T] and ``target_time`` [B] of clips that run from 0 to 1; nothing for decoders without times.
+
+    Args:
+        config: the decoder's.
+        batch, frames: B and T.
+        target: the time that is wanted; None for what stands still, or is one moment: all times are 0.
+        device: of the result.
+    """
+    if not config.pooled_time:
+        return None, None
+    times = torch.zeros(frames, device=device) if target is None else torch.linspace(0, 1, frames, device=device)
+    return times.expand(batch, -1), torch.full((batch,), target or 0.0, device=device)
+
+
 class PooledTimes(nn.Module):
     """Adds times to tokens; starts as nothing, so that weights without it go on as they were.
 
