@@ -12,6 +12,8 @@ _ROUNDS = 8
 _BACK = 0.8
 """Largest distance in pixels between a point and where following it there and back again leads."""
 _MARGIN = 4
+_CELLS, _SMALLEST_CELL = 28, 6
+"""Cells along the longer side, each with at most one point; never smaller than so many pixels."""
 _LUMA = (0.299, 0.587, 0.114)
 
 
@@ -69,15 +71,16 @@ def follow(frames: Tensor, homes: tuple[int, ...] = (0,), count: int = 300) -> T
         count: at most so many from each.
     """
     pyramid = _pyramid(frames)
+    cell = max(_SMALLEST_CELL, round(max(frames.shape[-2:]) / _CELLS))
     total = len(frames)
     all_points, all_seen, all_homes = [], [], []
     for home in homes:
-        start = find_corners(frames[home], count)
+        start = find_corners(frames[home], count, cell)
         points = start.expand(total, -1, -1).clone()
         seen = torch.zeros(total, len(start), dtype=torch.bool, device=frames.device)
         seen[home] = True
         for way in (1, -1):
-            steps = range(home + way, total if way > 0 else -1, way)
+            steps = range(home + way, total if way > 0 else -1, way) if len(start) else ()
             for frame in steps:
                 before = points[frame - way]
                 there, good = _register(pyramid, frame - way, frame, before)

@@ -14,7 +14,7 @@ from lyra.structures import Cameras, Frames
 TRIPOD_PIXELS = 0.6
 """A point that never leaves this distance from its place stands still in the picture, in pixels of a 448 wide one."""
 _TRIPOD_SHARE = 0.55
-_FEWEST = 24
+_FEWEST = 16
 _SURE, _UNSURE = 0.6, 0.35
 _REFERENCE_WIDTH = 448.0
 

@@ -65,7 +65,8 @@ def steady(
     if config.window > 0:
         even = torch.stack([_evened(frame, rgb, log, cameras, config) for frame in range(fixed, len(rgb))])
         log = torch.cat([log[:fixed], even])
-    return log.exp().clamp(NEAR_DEPTH, FAR_DEPTH)
+    even_depth = log.exp().clamp(NEAR_DEPTH, FAR_DEPTH)
+    return even_depth if known is None else torch.cat([known, even_depth[fixed:]])
 
 
 def _log_scales(rgb: Tensor, log: Tensor, far: Tensor, cameras: Cameras, fixed: int) -> Tensor:
