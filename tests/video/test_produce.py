@@ -93,6 +93,8 @@ def test_an_interrupted_run_goes_on_after_its_last_chunk_and_ends_the_same(clip,
 def test_two_frames_are_enough_and_one_time_makes_a_still_scene(clip, networks, tmp_path):
     record, _ = produced(clip(2), tmp_path / "two", networks, trajectories=("left",))
     assert record["times"] == pytest.approx([0, 1 / 12]) and len(load_scene(tmp_path / "two").gaussians) == 2
+    produced(clip(2, 0.0, 96, 64), tmp_path / "tall", networks, trajectories=("left",), times="1")
+    assert (load_scene(tmp_path / "tall").source.height, load_scene(tmp_path / "tall").source.width) == (96, 64)
     record, _ = produced(clip(17), tmp_path / "one", networks, trajectories=("left",), times="1", stride=1)
     assert not (tmp_path / "one" / "frames").exists() and len(load_scene(tmp_path / "one").gaussians) == 1
 

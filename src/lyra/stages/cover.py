@@ -19,6 +19,8 @@ BEHIND = 1.01
 PUSH, PUSHES = 1.06, 25
 """A point that would stand before the source picture is moved away along its ray, so much and so often."""
 SAME_POSE = 1e-3
+MOMENT_GAPS = 0.002
+"""Of a moving scene, gaps of a moment that are smaller than this share of a picture stay."""
 
 
 @dataclass(frozen=True)
@@ -28,10 +30,12 @@ class CoverConfig:
     Attributes:
         every: of each trajectory every so many frames; 0 leaves the gaps open.
         transparency: share of the background that shows through a pixel from which on it counts as a gap.
+        smallest: share of a picture that must be gaps; less is left as it is.
     """
 
     every: int = 2
     transparency: float = 0.2
+    smallest: float = 0.0
 
     def __post_init__(self) -> None:
         if self.every < 0 or not 0 < self.transparency < 1:
@@ -100,7 +104,7 @@ def cover_moment(
     Returns:
         The new Gaussians alone.
     """
-    config = config or CoverConfig()
+    config = config or CoverConfig(smallest=MOMENT_GAPS)
     source = views.cameras.c2w[time]
     here = Views(views.frames[time : time + 1], views.depth[time : time + 1], views.mask[time : time + 1],
                  views.cameras[time])  # fmt: skip
@@ -124,7 +128,7 @@ def _found(
     """Gaussians for the gaps that frame ``frame`` of one clip sees."""
     camera, picture = told.trajectory.cameras[frame], picture.clamp(0, 1)
     gap = render(gaussians, camera).alpha[0] < 1 - config.transparency
-    if not bool(gap.any()):
+    if float(gap.sum()) <= config.smallest * gap.numel():
         return gaussians[:0]
     depth = aligned_depth(depth_net, picture[None], told.depth[frame : frame + 1], told.mask[frame : frame + 1])
     return _lifted(picture, depth[0], gap, camera, views)

@@ -36,7 +36,6 @@ from lyra.video.options import VideoOptions
 _COVERED = (1.0, 0.5)
 """Where, as a share of the clip, gaps are filled for all times: the cameras are far away there."""
 _LARGEST_POOL = 250_000
-_PLATES = 3
 
 
 @dataclass(frozen=True)
@@ -260,27 +259,26 @@ class MovingRoad:
     ) -> tuple[list[Gaussians], Gaussians]:
         """The set of each moment, and the pool of what stands still."""
         networks, last = self.networks, len(views.frames) - 1
-        centre = views.cameras.c2w[0, :3, 3]
         old = before.pool if before is not None else hidden[0][:0]
-        plate = background_plate(views, tuple(dict.fromkeys((0, last, last // 2)[:_PLATES])))
-        pool = old
-        for more in (plate, hidden[-1]):
-            pool = joined(pool, more[unlike(more, pool, centre)]) if len(old) else joined(pool, more)
+        centre = views.cameras.c2w[0, :3, 3]
+        plate = background_plate(views, (0, last, last // 2))
         timed = networks.decoder.config.pooled_time
-        if networks.preset.cover:
-            for share in _COVERED:
-                time = round(share * last)
-                fitting = pool[behind(pool, views, time)]
-                shown = decode_visible(views, networks.decoder, networks.tokenizer, [time])[0]
-                found = cover_moment(joined(shown, fitting), views, conditionings, frames, networks.depth_net, time)
-                pool = joined(pool, found)
+        plate, *fresh = (more[unlike(more, old, centre)] for more in (plate, *(hidden if timed else hidden[:1])))
+        covers: list[Gaussians] = []
+        for share in _COVERED if networks.preset.cover else ():
+            time = round(share * last)
+            pool = joined(old, plate, fresh[-1], *covers)
+            shown = decode_visible(views, networks.decoder, networks.tokenizer, [time])[0]
+            here = joined(shown, pool[behind(pool, views, time)])
+            covers.append(cover_moment(here, views, conditionings, frames, networks.depth_net, time))
         sets = []
         for number, time in enumerate(moments):
-            base = pool if not timed or number == len(moments) - 1 else joined(pool, hidden[number])
-            one = joined(visible[number], base[behind(base, views, time)])
+            pool = joined(old, plate, fresh[number if timed else 0], *covers)
+            one = joined(visible[number], pool[behind(pool, views, time)])
             if networks.preset.cover and self.options.moment_cover and time > 0:
                 one = joined(one, cover_moment(one, views, conditionings, frames, networks.depth_net, time))
             sets.append(one)
+        pool = joined(old, plate, fresh[-1], *covers)
         return sets, pool[max(0, len(pool) - _LARGEST_POOL) :]
 
     def _recolored(self, gaussians: Gaussians, views: Views, time: int, rounds: int) -> Gaussians:
