@@ -36,7 +36,7 @@ def training_device(name: str) -> torch.device:
         if device.index is not None:
             raise InputError(f"device {name} is one GPU for {size} processes; use --device cuda, each takes its own")
         device = torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))
-    torch.cuda.set_device(device)
+    torch.cuda.set_device(device.index or 0)
     return device
 
 
