@@ -99,6 +99,17 @@ def test_two_frames_are_enough_and_one_time_makes_a_still_scene(clip, networks, 
     assert not (tmp_path / "one" / "frames").exists() and len(load_scene(tmp_path / "one").gaussians) == 1
 
 
+def test_a_place_that_is_taken_and_too_many_times_are_refused_before_the_work(clip, networks, tmp_path):
+    (tmp_path / "taken").mkdir()
+    (tmp_path / "taken" / "letter.txt").write_text("mine")
+    with pytest.raises(InputError, match="exists and is not empty"):
+        produced(clip(17), tmp_path / "taken", networks)
+    many = VideoOptions(frames=70, stride=1, times="all")
+    with pytest.raises(InputError, match="70 times are too many for one"):
+        produce(clip(70), tmp_path / "out", networks, many, four_d=True)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["taken"]
+
+
 def test_cameras_from_files_are_used_scaled_and_counted(clip, networks, tmp_path):
     path = handheld_c2w(20, 0.2, 5, torch.Generator().manual_seed(0))
     np.savez(tmp_path / "path.npz", c2w=path[:17].numpy())

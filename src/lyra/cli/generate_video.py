@@ -27,11 +27,7 @@ def run_video(command: "Generate", start: float) -> int:
     from lyra.video.produce import check_video
 
     assert command.photo is not None
-    if command.four_d:
-        from lyra.io.formats.fourdgs import require_fourdgs
-
-        require_fourdgs(command.out)
-    check_video(command.photo, options, nano().grid)
+    check_video(command.photo, options, nano().grid, command.four_d)
     with StageLines() as lines:
         lines(StageReport("load"))
         before = time.perf_counter()

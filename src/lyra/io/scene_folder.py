@@ -76,6 +76,15 @@ class SceneFolder:
             shutil.rmtree(self.path, ignore_errors=True)
             self._remove_made()
 
+    def check(self) -> None:
+        """Refuse a target that may not be written, before the work begins.
+
+        Raises:
+            InputError: as on entering.
+        """
+        self.target = self.target.resolve()
+        self._check_target()
+
     def _check_target(self) -> None:
         if not self.target.exists():
             return

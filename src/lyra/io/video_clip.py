@@ -42,6 +42,7 @@ class ClipPlan:
         rate: pictures a second as they are taken.
         stride: of so many pictures of the file one is taken.
         width, height: of an upright picture in pixels.
+        origin: what the clock of the file shows at its first picture, seconds; None where it has no clock.
         notices: sentences about what was assumed.
     """
 
@@ -52,6 +53,7 @@ class ClipPlan:
     stride: int
     width: int
     height: int
+    origin: float | None
     notices: tuple[str, ...] = ()
 
     def __len__(self) -> int:
@@ -111,7 +113,7 @@ def plan_clip(
     with _opened(path) as container:
         stream = _pictures(container, path)
         wanted = usual if frames is None else frames
-        stamps = _stamps(container, stream, start, wanted, stride, notices)
+        stamps, origin = _stamps(container, stream, start, wanted, stride, notices)
     if len(stamps) == 1:
         raise InputError(f"video {path} has one picture only; save it as a .png and give that as a photo")
     step, steady = _step(stamps)
@@ -139,7 +141,7 @@ def plan_clip(
         index = np.searchsorted(stamps, moments + step / 4, side="right") - 1
         notices.append(f"{path.name} has a varying frame rate; pictures are taken every {step * chosen:.3f} s")
     times, numbers = tuple(float(stamps[i]) for i in index), tuple(int(i) for i in index)
-    return ClipPlan(path, times, numbers, 1 / (step * chosen), chosen, width, height, tuple(notices))
+    return ClipPlan(path, times, numbers, 1 / (step * chosen), chosen, width, height, origin, tuple(notices))
 
 
 def read_clip(
@@ -165,9 +167,8 @@ def read_clip(
     decoded, damaged = 0, [0]
     with _opened(plan.path) as container:
         stream = _pictures(container, plan.path)
-        origin = None
-        if stream.start_time is not None and stream.time_base is not None:
-            origin = float(stream.start_time * stream.time_base)
+        origin = plan.origin
+        if origin is not None and stream.start_time is not None:
             _seek(container, stream, times[0] + origin)
         for index, frame in enumerate(_decoded(container, stream, damaged)):
             decoded += 1
@@ -256,8 +257,11 @@ def _stamps(
     wanted: int,
     stride: int | None,
     notices: list[str],
-) -> np.ndarray:
-    """Rising seconds, from 0 on, of the pictures up to the end of what is wanted; nothing is decoded."""
+) -> tuple[np.ndarray, float | None]:
+    """Rising seconds, from 0 on, of the pictures up to the end of what is wanted, and the clock of the first one.
+
+    Nothing is decoded.
+    """
     base = float(stream.time_base or 1 / 90_000)
     stamps: list[float] = []
     unknown = 0
@@ -280,7 +284,9 @@ def _stamps(
     if unknown:
         notices.append(f"the file tells no times of its frames; {_ASSUMED_RATE:g} a second are assumed")
     found = np.unique(np.array(stamps)) if stamps else np.zeros(0)
-    return found - found[0] if len(found) else found
+    if len(found) == 0:
+        return found, None
+    return found - found[0], None if unknown else float(found[0])
 
 
 def _step(stamps: np.ndarray) -> tuple[float, bool]:

@@ -39,14 +39,21 @@ _MOST_IN_4DGS = 64
 Page = Callable[[Path, Scene, Sequence[Trajectory]], None]
 
 
-def check_video(video: Path, options: VideoOptions, size: Callable[[int, int], tuple[int, int]]) -> ClipPlan:
+def check_video(
+    video: Path, options: VideoOptions, size: Callable[[int, int], tuple[int, int]], four_d: bool = False
+) -> ClipPlan:
     """Read all that can be wrong before networks are loaded.
 
     Raises:
-        InputError: as `plan_clip`, `read_source_cameras`, and times that lie behind the end.
+        InputError: as `plan_clip`, `read_source_cameras`, times that lie behind the end, too many for one file, or a
+            package that is missing.
     """
     plan = plan_clip(video, options.start, options.frames, options.stride)
-    options.moments(_clock_times(plan))
+    moments = options.moments(_clock_times(plan))
+    if four_d:
+        require_fourdgs("scene.4dgs")
+        if len(moments) > _MOST_IN_4DGS:
+            raise InputError(f"{len(moments)} times are too many for one .4dgs file; give --times {_MOST_IN_4DGS}")
     height, width = size(plan.width, plan.height)
     _given_cameras(options, plan, height, width)
     if options.cameras == "colmap":
@@ -89,9 +96,8 @@ def produce(
         InputError: anything wrong with the video, the files beside it, or the options.
     """
     say = note or (lambda words: None)
-    if four_d:
-        require_fourdgs(out)
-    plan = check_video(video, options, networks.preset.grid)
+    SceneFolder(out, overwrite=overwrite).check()
+    plan = check_video(video, options, networks.preset.grid, four_d)
     for words in plan.notices:
         say(words)
     height, width = networks.preset.grid(plan.width, plan.height)
@@ -300,8 +306,6 @@ def _write(
         if len(chosen) < len(files):
             say(f"scene.html shows {len(chosen)} of the {len(files)} times; frames/ holds all")
     if four_d and len(files) > 1:
-        if len(files) > _MOST_IN_4DGS:
-            raise InputError(f"{len(files)} times are too many for one .4dgs file; give --times {_MOST_IN_4DGS}")
         everything = Scene(tuple(read_ply(file) for file in files), sources[0], tuple(seconds), provenance)
         write_4dgs(root / "scene.4dgs", everything)
     return {
