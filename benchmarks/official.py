@@ -22,11 +22,10 @@ from typing import Any
 import torch
 
 from lyra.published import Ranks
-
 from official_parts import ranks, scene, teacher
 from official_parts.bench import Bench, Report
 
-PARTS = ("floor", "ladder", "decoder", "limits", "tokenizer", "alone", "render")
+PARTS = ("floor", "ladder", "decoder", "warp", "limits", "tokenizer", "alone", "render")
 
 
 def show(values: dict[str, Any]) -> None:
@@ -57,12 +56,13 @@ def main(words: list[str] | None = None) -> None:
     parser.add_argument("--passes", type=int, default=2, help="passes timed for each line, after a first one")
     parser.add_argument("--budget-seconds", type=float, default=float("inf"), help="begin nothing new after that")
     arguments = parser.parse_args(words)
-    device = torch.device(Ranks.device("cuda") if torch.cuda.is_available() else "cpu")
+    name = Ranks.device("cuda") if torch.cuda.is_available() else "cpu"
+    device = torch.device("cuda:0" if name == "cuda" else name)  # some counters of torch want the number
     if not arguments.toy and device.type == "cpu":
         parser.error("the published size needs a GPU; try --toy")
     report, bench = Report(arguments.json, arguments.budget_seconds), Bench.of(arguments.toy, device)
     if device.type == "cuda":
-        torch.cuda.set_device(device.index or 0)
+        torch.cuda.set_device(device)
     torch.manual_seed(0)
     report.put(
         device=torch.cuda.get_device_name(device) if bench.cuda else "cpu",
@@ -83,6 +83,7 @@ def main(words: list[str] | None = None) -> None:
         "ladder": lambda: teacher.ladder(report, bench, passes),
         "decoder": lambda: scene.decoder(report, bench),
         "limits": lambda: teacher.limited(report, bench, arguments.limit, passes),
+        "warp": lambda: scene.warp(report, bench),
         "tokenizer": lambda: scene.tokenizer(report, bench),
         "alone": lambda: teacher.alone(report, bench, passes),
         "render": lambda: scene.render(report, bench, 2000 if arguments.toy else scene.KEPT),

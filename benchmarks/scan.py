@@ -1,11 +1,15 @@
 """Time the Mamba-2 block with fused kernels, with the plain scan, and beside attention.
 
     python benchmarks/scan.py --json
+    python benchmarks/scan.py --profile
 
 Two questions. In training at 8k tokens (nano width, forward and backward, autocast): is the block as fast as attention?
 At the official 338k tokens (width 512, state 256, forward, bfloat16): how much faster is it than with the plain scan?
 Blocks are timed whole, with their projections, convolution, gate and norms; the best of the repetitions counts. Without
 a GPU only small sizes make sense, and the fused columns are missing.
+
+With ``--profile`` a training step of each block is taken apart instead: its kernels by time, how many there are, and
+how much of the step the device was at work.
 """
 
 import argparse
@@ -16,6 +20,8 @@ from unittest.mock import patch
 
 import torch
 from torch import Tensor, nn
+from torch.autograd import DeviceType
+from torch.profiler import ProfilerActivity, profile
 
 from lyra.nn import MambaBlock, TransformerBlock, ssm
 
@@ -57,6 +63,28 @@ def forward_step(block: nn.Module, tokens: Tensor) -> Callable[[], object]:
     return step
 
 
+def take_apart(blocks: dict[str, nn.Module], tokens: Tensor, repeats: int) -> None:
+    """Print what a training step of each block spends its time on."""
+    watched = [ProfilerActivity.CPU] + [ProfilerActivity.CUDA] * tokens.is_cuda
+    for name, block in blocks.items():
+        step = training_step(block, tokens)
+        whole = timed(step, tokens.device, repeats)
+        with profile(activities=watched) as found:
+            for _ in range(repeats):
+                step()
+            if tokens.is_cuda:
+                torch.cuda.synchronize()
+        times = [
+            (event.self_device_time_total if tokens.is_cuda else event.self_cpu_time_total, event.count, event.key)
+            for event in found.key_averages()
+            if not tokens.is_cuda or event.device_type == DeviceType.CUDA
+        ]
+        busy, calls = sum(row[0] for row in times), sum(row[1] for row in times)
+        print(f"{name}: {whole:.2f} ms a step; {busy / 1e3 / repeats:.2f} ms of work in {calls / repeats:.0f} calls")
+        for spent, count, key in sorted(times, reverse=True)[:20]:
+            print(f"{spent / 1e3 / repeats:>12.3f} ms {count / repeats:>7.1f} x {key[:90]}")
+
+
 def rows(blocks: dict[str, nn.Module], tokens: Tensor, make: Callable, repeats: int, unit: str) -> dict[str, float]:
     """Milliseconds and peak MiB of each block; Mamba-2 both ways where it runs fused."""
     found = {}
@@ -86,6 +114,7 @@ def main() -> None:
         "--long", type=int, default=337_920, help="tokens of the forward pass at official size; 0 leaves it out"
     )
     parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--profile", action="store_true", help="take a training step apart instead")
     parser.add_argument("--json", action="store_true")
     arguments = parser.parse_args()
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
@@ -101,6 +130,9 @@ def main() -> None:
         "mamba": MambaBlock(arguments.width, state=arguments.state, chunk=64).to(device),
     }
     tokens = torch.randn(arguments.batch, arguments.tokens, arguments.width, device=device)
+    if arguments.profile:
+        take_apart(blocks, tokens, arguments.repeats)
+        return
     training = rows(blocks, tokens, training_step, arguments.repeats, "training")
     result |= training
     if "training_mamba_fused_ms" in training:

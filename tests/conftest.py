@@ -41,7 +41,7 @@ def quick_networks(monkeypatch: pytest.MonkeyPatch) -> None:
         cameras = Cameras(torch.eye(4)[None], K, frames.height, frames.width)
         return Views(frames, torch.ones(size), torch.ones(size, dtype=torch.bool), cameras)
 
-    def imagine(caches: tuple[Conditioning, ...], *_: object) -> Latents:
+    def imagine(caches: tuple[Conditioning, ...], *_: object, **__: object) -> Latents:
         return Latents(
             torch.zeros(len(caches), NanoTokenizerConfig().latent_channels, 3, 32, 56),
             tuple(c.trajectory for c in caches),

@@ -57,9 +57,7 @@ class Bench:
     def workload(self, text: bool = False) -> Workload:
         tokenizer, decoder = self.slots["tokenizer"].config, self.slots["decoder-static"].config
         size = torch.empty(0, dtype=self.dtype).element_size()
-        return Workload(
-            self.teacher, tokenizer, decoder, self.frames, self.height, self.width, self.views, size, text
-        )
+        return Workload(self.teacher, tokenizer, decoder, self.frames, self.height, self.width, self.views, size, text)
 
 
 def random_network(slot: Slot, bench: Bench) -> Any:
@@ -68,7 +66,7 @@ def random_network(slot: Slot, bench: Bench) -> Any:
     torch.set_default_dtype(bench.dtype)  # never a copy in float32, which would be 29 GB of the teacher
     try:
         with torch.device(bench.device):
-            network = kind(slot.config).to(bench.dtype)
+            network = kind(slot.config).to(bench.device, bench.dtype)  # constants of a library stay where they are
     finally:
         torch.set_default_dtype(usual)
     for parameter in network.parameters():

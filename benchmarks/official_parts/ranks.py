@@ -13,7 +13,6 @@ from lyra.models.teacher.null_text import drop_text
 from lyra.models.teacher.parallel import share_clip
 from lyra.published import Ranks
 from lyra.stages import PublishedSampling, imagine_published
-
 from official_parts.bench import Bench, Report, random_inputs, random_network, seconds
 
 ONE_PASS = PublishedSampling(1, Guidance(0.0))
@@ -59,7 +58,7 @@ def together(report: Report, bench: Bench, ranks: Ranks) -> None:
         )
     whole = clip(0)
     one = timed(lambda: clip(0), bench)
-    share_clip(teacher, ranks.world, bench.tokens)
+    share_clip(teacher, ranks.world)
     shared = clip(0)
     both = timed(lambda: clip(0), bench)
     error = float((shared.float() - whole.float()).norm() / whole.float().norm())

@@ -6,11 +6,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from lyra.geometry import PointCache, trajectory_c2w
 from lyra.hub.memory_plan import GIB, Choice, phases_of
 from lyra.models.decoder import DecoderInputs
 from lyra.nn import fast_attention
 from lyra.raster import RenderOptions, rasterize
-
 from official_parts.bench import Bench, Report, peaks, random_network, released, seconds
 
 KEPT = 2_044_415
@@ -38,7 +38,7 @@ def decoder_inputs(bench: Bench) -> DecoderInputs:
 @torch.no_grad()
 def decoder(report: Report, bench: Bench) -> None:
     """The 3D decoder on all views, with all tokens at once and in pieces; then block by block."""
-    for together, fast in ((None, False), (None, True), (1 << 16, True), (1 << 14, True)):
+    for together, fast in ((None, False), (None, True), (1 << 15, True), (1 << 14, True)):
 
         def whole(together: int | None = together, fast: bool = fast) -> dict[str, Any]:
             inputs = decoder_inputs(bench)
@@ -105,8 +105,30 @@ def tokenizer(report: Report, bench: Bench) -> None:
         report.attempt("tokenizer", name, coded)
 
 
+def warp(report: Report, bench: Bench, frames: int = 8) -> None:
+    """The 3D cache of a picture with depth edges, seen along a path: the part of the road without a network."""
+
+    def seen() -> dict[str, Any]:
+        generator = torch.Generator().manual_seed(0)
+        coarse = torch.rand(1, 1, 9, 16, generator=generator).round() + 1  # two depths, with edges between them
+        size = (bench.height, bench.width)
+        depth = torch.nn.functional.interpolate(coarse, size)[0, 0].to(bench.device)
+        depth = depth + 0.1 * torch.linspace(0, 1, bench.width, device=bench.device)
+        rgb = torch.rand(3, *size, generator=generator).to(bench.device)
+        K = torch.tensor([[bench.width, 0, bench.width / 2], [0, bench.width, bench.height / 2], [0, 0, 1.0]])
+        K = K.to(bench.device)
+        path = trajectory_c2w("left", frames, 0.25).to(bench.device)
+        cache = PointCache.start(rgb, depth, torch.eye(4, device=bench.device), K)
+        cache.seen(path[:2], K.expand(2, 3, 3))  # chooses kernels
+        released(bench)
+        each = seconds(lambda: cache.seen(path, K.expand(frames, 3, 3)), bench) / frames
+        return {"frame_seconds": each, "clip_seconds": each * bench.frames} | peaks(bench)
+
+    report.attempt("warp", f"{frames} frames of one source", seen)
+
+
 def surfaces(bench: Bench, count: int) -> tuple[list[Tensor], Tensor, Tensor]:
-    """Gaussians as a scene has them, on three wavy layers before the camera, 2 pixels wide; cameras of a small circle."""
+    """Gaussians as a scene has them, on three wavy layers, 2 pixels wide; cameras of a small circle."""
     generator = torch.Generator(device=bench.device).manual_seed(0)
 
     def draw(*shape: int) -> Tensor:
@@ -128,12 +150,12 @@ def surfaces(bench: Bench, count: int) -> tuple[list[Tensor], Tensor, Tensor]:
 
 @torch.no_grad()
 def render(report: Report, bench: Bench, count: int = KEPT) -> None:
-    """Pictures of a whole scene, camera by camera and all cameras in one call, for both responses."""
-    for response in ("ray", "ewa"):
+    """Pictures of a whole scene, camera by camera and 8 cameras in one call, for both responses."""
+    for response, depth in (("ray", True), ("ray", False), ("ewa", True)):
 
-        def drawn(response: str = response) -> dict[str, Any]:
+        def drawn(response: str = response, depth: bool = depth) -> dict[str, Any]:
             scene, w2c, K = surfaces(bench, count)
-            options = RenderOptions(response=response, near=0.1)  # type: ignore[arg-type]
+            options = RenderOptions(response=response, near=0.1, depth=depth)  # type: ignore[arg-type]
 
             def pictures(cameras: slice) -> None:
                 rasterize(*scene, w2c[cameras], K[cameras], bench.height, bench.width, options)
@@ -149,4 +171,4 @@ def render(report: Report, bench: Bench, count: int = KEPT) -> None:
             rates = {"pictures_per_second": 1 / single, "pictures_per_second_of_8_at_once": 1 / joint}
             return {"gaussians": count, **rates} | peaks(bench)
 
-        report.attempt("render", response, drawn)
+        report.attempt("render", response if depth else f"{response}, without depth", drawn)

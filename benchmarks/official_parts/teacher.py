@@ -20,7 +20,6 @@ from lyra.models.teacher.speed import compile_blocks, multiply_in_8_bits, reuse_
 from lyra.nn import fast_attention
 from lyra.published import QUALITIES
 from lyra.stages import PublishedSampling, imagine_published
-
 from official_parts.bench import Bench, Report, peaks, random_inputs, random_network, released, seconds, wait
 
 SAME, ROUNDED, OTHER = "no", "rounding", "yes"
@@ -128,12 +127,14 @@ class Rung:
 
 def rungs(bench: Bench, held: ExitStack) -> Iterator[Rung]:
     """From the published sampler to ``--quality balanced`` and ``draft``; ``held`` keeps what holds until the top."""
-    whole, balanced, draft = PublishedSampling(), QUALITIES["balanced"], QUALITIES["draft"]
+    whole, balanced, draft = PublishedSampling(), QUALITIES["balanced"].sampling, QUALITIES["draft"].sampling
     yield Rung("+ no cross-attention to the zero text", SAME, drop_text, whole)
     yield Rung("+ attention by cuDNN", ROUNDED, lambda _: held.enter_context(fast_attention(bench.device)), whole)
     yield Rung("+ compiled blocks", ROUNDED, compile_blocks, whole)
     yield Rung("+ products in 8 bits", ROUNDED, multiply_in_8_bits, whole)
-    yield Rung("+ guidance on middle noise levels", OTHER, None, replace(whole, guidance=replace(balanced.guidance, refresh=1)))
+    yield Rung(
+        "+ guidance on middle noise levels", OTHER, None, replace(whole, guidance=replace(balanced.guidance, refresh=1))
+    )
     yield Rung("+ its difference kept for a step", OTHER, None, replace(whole, guidance=balanced.guidance))
     yield Rung(f"+ {balanced.steps} steps of order {balanced.order} (quality balanced)", OTHER, None, balanced)
     yield Rung("quality draft", OTHER, None, draft)
@@ -157,7 +158,9 @@ def ladder(report: Report, bench: Bench, repeats: int) -> None:
     with ExitStack() as held:
         last = base
         for rung in rungs(bench, held):
-            line = report.attempt("ladder", rung.name, lambda r=rung, p=last: climbed(r, p, base, teacher, bench, repeats))
+            line = report.attempt(
+                "ladder", rung.name, lambda r=rung, p=last: climbed(r, p, base, teacher, bench, repeats)
+            )
             last = line or last
 
 
@@ -241,12 +244,16 @@ def card_of(limit: float, bench: Bench) -> Iterator[None]:
 
 
 def limited(report: Report, bench: Bench, limits: list[float], repeats: int) -> None:
-    """The teacher as the memory plan holds it on made-up smaller cards."""
-    resident = next((one for one in report.values.get("ladder", []) if "zero text" in one["name"]), {})
+    """The teacher as the memory plan holds it on made-up smaller cards, against all of it on the device."""
+    resident = next(
+        (one["pass_seconds"] for one in report.values.get("ladder", []) if "zero text" in one["name"]), None
+    )
     for limit in limits:
-        report.attempt(
-            "limits", f"{limit:g} GiB", lambda one=limit: on_card(one, bench, resident.get("pass_seconds"), repeats)
+        line = report.attempt(
+            "limits", f"{limit:g} GiB", lambda one=limit, full=resident: on_card(one, bench, full, repeats)
         )
+        if resident is None and line is not None and line["choice"]["teacher"] == "resident":
+            resident = line["pass_seconds"]
 
 
 def on_card(limit: float, bench: Bench, resident: float | None, repeats: int) -> dict[str, Any]:

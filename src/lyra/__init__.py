@@ -9,7 +9,9 @@ from typing import Any
 __version__ = "0.1.0"
 
 _HOMES = {
-    "lyra.pipeline": ("GenerateOptions", "Pipeline", "Result", "StageReport", "generate", "write_result"),
+    "lyra.pipeline": ("Pipeline", "generate"),
+    "lyra.results": ("GenerateOptions", "Result", "StageReport"),
+    "lyra.scene_writer": ("write_result",),
     "lyra.exports": ("ExportReport", "export"),
     "lyra.raster": ("RenderOptions", "available_backends", "render"),
     "lyra.io.scene_folder": ("load_scene",),

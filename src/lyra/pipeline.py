@@ -1,39 +1,29 @@
 """The road from a picture to a scene: the only place that knows the order of the stages."""
 
-import json
 import math
-import platform
-import resource
-import sys
-import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field, replace
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from lyra import __version__
-from lyra.geometry.tour import smooth_tour
-from lyra.hub import config_to_dict, list_models, load_model
+from lyra.clock import Clock
+from lyra.hub import list_models, load_model
 from lyra.io.camera_path import read_camera_path
-from lyra.io.candidate_sheet import candidate_sheet
-from lyra.io.contact_sheet import contact_sheet
 from lyra.io.depth_file import read_depth
 from lyra.io.images import Photo, fit_photo, read_photo
-from lyra.io.scene_folder import CAMERAS_FILE, SceneFolder, cameras_to_json, save_scene, write_run
 from lyra.models.decoder import GaussianDecoder
 from lyra.models.depth import DepthNet
 from lyra.models.image_model import ImageModel
 from lyra.models.teacher import Teacher, require_text
-from lyra.models.text import TextEncoder, UnknownWord
+from lyra.models.text import TextEncoder
 from lyra.models.tokenizer import FrameDecoder, Tokenizer
 from lyra.preset import Preset, nano
 from lyra.raster import render
+from lyra.results import FirstPicture, GenerateOptions, Imagined, Progress, Result, StageReport, Wording
 from lyra.stages import (
-    Candidate,
     PerceiveConfig,
     RecolorConfig,
     cover,
@@ -53,220 +43,17 @@ from lyra.structures import (
     Frames,
     InputError,
     Latents,
-    Rendering,
     Scene,
     SceneRecord,
-    Text,
     Trajectory,
     Views,
 )
 
 FRAMES = 17
-PREVIEW_FRAMES = 48
-PREVIEW_FPS = 16.0
 MODELS = ("depth/nano", "tokenizer/nano", "teacher/nano", "frames/nano", "decoder/nano")
 RECORDED_OPTIONS = ("seed", "steps", "strength", "fit")
 """Of the options of `generate`, those that shape the latents and are kept with them."""
 TEXT_MODEL = "text/nano"
-
-
-@dataclass(frozen=True)
-class GenerateOptions:
-    """What a caller may choose.
-
-    Attributes:
-        seed: of the movement distances and the teacher's noise.
-        steps: denoising steps, ``None`` for the teacher's own number.
-        trajectories: subset of the six names, ``None`` for all.
-        strength: factor on every movement distance.
-        fov: horizontal field of view of the photo in degrees; else EXIF, else estimated.
-        depth: file with z depth of the photo, instead of the network's.
-        cameras: file with one camera path to imagine in place of the named trajectories.
-        device: ``auto``, ``cpu``, ``cuda`` or ``cuda:N``.
-        fit: ``crop`` or ``pad``, how the photo is brought to the model's shape.
-        recolor: rounds that move the scene's colours towards the photo; 0 keeps the decoder's own, ``None`` takes the
-            number that belongs to the networks.
-        prompt: what the scene shows: its first picture where there is no photo, and what the photo does not show.
-        negative: what it should not show.
-        guidance: how far to follow the prompt, `lyra.diffusion.guide`: in the first picture (``None`` for
-            `lyra.stages.illustrate.GUIDANCE`), or, with a photo, in its surroundings (``None`` for 1).
-        candidates: first pictures to draw, with the seeds from ``seed`` on.
-        choose: number of the one to go on with, from 1; ``None`` for the one whose agreement is best.
-        image_model: folder of a diffusers text-to-image pipeline that draws the first picture.
-    """
-
-    seed: int = 0
-    steps: int | None = None
-    trajectories: tuple[str, ...] | None = None
-    strength: float = 1.0
-    fov: float | None = None
-    depth: Path | None = None
-    cameras: Path | None = None
-    device: str = "auto"
-    fit: Literal["crop", "pad"] = "crop"
-    recolor: int | None = None
-    prompt: str | None = None
-    negative: str | None = None
-    guidance: float | None = None
-    candidates: int = 1
-    choose: int | None = None
-    image_model: Path | None = None
-
-    def __post_init__(self) -> None:
-        if self.prompt is None and not (self.negative is self.guidance is self.image_model is None):
-            raise InputError("a negative prompt, guidance and an image model belong to a prompt; give one")
-        if self.guidance is not None and not 0 <= self.guidance <= 30:
-            raise InputError(f"guidance {self.guidance:g} is outside 0…30; 1 follows the prompt without exaggeration")
-        if not 1 <= self.candidates <= 64:
-            raise InputError(f"{self.candidates} candidates are outside 1…64; give a number in between")
-        if self.choose is not None and not 1 <= self.choose <= self.candidates:
-            raise InputError(f"choice {self.choose} is outside 1…{self.candidates}, the candidates; give one, or best")
-        if self.steps is not None and not 1 <= self.steps <= 200:
-            raise InputError(f"steps {self.steps} is outside 1…200; leave it out for the network's own number")
-        if not 0 <= self.seed < 2**31:
-            raise InputError(f"seed {self.seed} is outside 0…{2**31 - 1}; give a whole number in between")
-        RecolorConfig(self.recolor or 0)
-        if self.fit not in ("crop", "pad"):
-            raise InputError(f"fit '{self.fit}' is unknown; choose crop or pad")
-        if self.cameras is not None and self.trajectories is not None:
-            raise InputError("give either named trajectories or a camera file, not both")
-
-
-@dataclass(frozen=True)
-class StageReport:
-    """One finished (or, with ``seconds`` None, starting or progressing) stage."""
-
-    name: str
-    seconds: float | None = None
-    peak_mib: float | None = None
-    detail: str = ""
-
-
-Progress = Callable[[StageReport], None]
-
-
-@dataclass(frozen=True)
-class Wording:
-    """What was said about a scene.
-
-    Attributes:
-        text: the prompt.
-        negative: what should not be there, ``None`` for nothing.
-        guidance: how far the prompt was followed.
-        never_seen: words outside the text encoder's vocabulary, with its guesses.
-    """
-
-    text: Text
-    negative: Text | None
-    guidance: float
-    never_seen: tuple[UnknownWord, ...]
-
-
-@dataclass(frozen=True)
-class FirstPicture:
-    """Where the first picture of a prompt comes from.
-
-    Attributes:
-        candidates: what was drawn.
-        chosen: index of the one the scene was made of.
-        source: what drew them, and under which licence.
-    """
-
-    candidates: tuple[Candidate, ...]
-    chosen: int
-    source: dict[str, str]
-
-
-@dataclass(frozen=True)
-class Imagined:
-    """The road up to latents: what a store keeps, and all that the rest of the road needs.
-
-    Attributes:
-        name: what the picture is called.
-        photo: what was read, with notices for the user.
-        views: the fitted photo with depth and camera.
-        conditionings: V caches seen along the trajectories.
-        latents: V imagined clips.
-        stages: seconds and peak memory of each stage so far.
-        options: what was asked for.
-        wording: what was said about the scene, where something was.
-        first: where its first picture comes from, where that was not a photo.
-    """
-
-    name: str
-    photo: Photo
-    views: Views
-    conditionings: tuple[Conditioning, ...]
-    latents: Latents
-    stages: tuple[StageReport, ...]
-    options: GenerateOptions
-    wording: Wording | None = None
-    first: FirstPicture | None = None
-
-
-@dataclass(frozen=True)
-class Result:
-    """Every station of the road.
-
-    Attributes:
-        name: file name of the photo.
-        photo: what was read, with notices for the user.
-        views: the fitted photo with depth and camera.
-        conditionings: V caches seen along the trajectories.
-        latents: V imagined clips.
-        frames: [V, T, 3, H, W] the clips as pixels, 0…1.
-        scene: the Gaussians.
-        rerender: the scene at the photo's own camera.
-        renders: the scene along the V trajectories.
-        stages: seconds and peak memory of each stage.
-        options: what was asked for.
-    """
-
-    name: str
-    photo: Photo
-    views: Views
-    conditionings: tuple[Conditioning, ...]
-    latents: Latents
-    frames: Tensor
-    scene: Scene
-    rerender: Rendering
-    renders: tuple[Rendering, ...]
-    stages: tuple[StageReport, ...]
-    options: GenerateOptions
-    wording: Wording | None = None
-    """What was said about the scene, where something was."""
-    first: FirstPicture | None = None
-    """Where its first picture comes from, where that was not a photo."""
-    preset: Preset = field(default_factory=nano)
-    """Sizes and choices that belong to the networks."""
-    models: dict[str, dict[str, str]] = field(default_factory=dict)
-    """Checksum and licence of every network that took part."""
-
-
-@dataclass
-class _Clock:
-    """Times stages and tells the caller about each."""
-
-    tell: Progress
-    device: torch.device
-    done: list[StageReport] = field(default_factory=list)
-
-    @contextmanager
-    def stage(self, name: str, detail: str = "") -> Iterator[None]:
-        self.tell(StageReport(name))
-        start = time.perf_counter()
-        yield
-        if self.device.type == "cuda":
-            torch.cuda.synchronize(self.device)
-        report = StageReport(name, round(time.perf_counter() - start, 2), round(peak_memory_mib(), 1), detail)
-        self.done.append(report)
-        self.tell(report)
-
-
-def peak_memory_mib() -> float:
-    """Peak resident memory of this process so far, MiB."""
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak / (2**20 if sys.platform == "darwin" else 2**10)
 
 
 def resolve_device(name: str) -> torch.device:
@@ -349,10 +136,10 @@ class Pipeline:
             encoder.prompt(prompt), None if negative is None else encoder.prompt(negative), guidance, never_seen
         )
 
-    def imagine_frames(self, latents: Latents, conditionings: Sequence[Conditioning]) -> Tensor:
+    def imagine_frames(self, latents: Latents, conditionings: Sequence[Conditioning], exact: bool = False) -> Tensor:
         """The pixels of every clip, decoded with the cache it was imagined from: [V, T, 3, H, W] 0…1."""
         warped, mask = (torch.stack([getattr(told, name) for told in conditionings]) for name in ("warped", "mask"))
-        return decode_frames(latents.z, warped, mask, self.tokenizer, self.frame_decoder)
+        return decode_frames(latents.z, warped, mask, self.tokenizer, self.frame_decoder, exact=exact)
 
     def run(self, photo: Path, options: GenerateOptions | None = None, progress: Progress | None = None) -> Result:
         """Make a scene of one photo; a prompt among the options says what the photo does not show.
@@ -383,7 +170,7 @@ class Pipeline:
         options = options or GenerateOptions()
         if options.image_model is not None or options.candidates > 1:
             raise InputError("an image model and candidates are for a first picture; leave the photo or them out")
-        clock = _Clock(progress or (lambda report: None), self.device)
+        clock = Clock(progress or (lambda report: None), self.device)
         wording = None
         if options.prompt is not None:
             guidance = 1.0 if options.guidance is None else options.guidance
@@ -394,7 +181,7 @@ class Pipeline:
             name = photo.name
         return self._from_views(name, picture, views, options, clock, wording)
 
-    def _look(self, photo: Path | Photo, options: GenerateOptions, clock: _Clock) -> tuple[Photo, Views]:
+    def _look(self, photo: Path | Photo, options: GenerateOptions, clock: Clock) -> tuple[Photo, Views]:
         """Read the photo, and estimate or read its depth and camera."""
         with clock.stage("read"):
             picture = read_photo(photo) if isinstance(photo, Path) else photo
@@ -418,12 +205,22 @@ class Pipeline:
             InputError: an unusable prompt or option, an image model that cannot be loaded, or weights that were not
                 trained for this.
         """
+        return self.finish(self.imagine_prompt(prompt, options, progress), progress)
+
+    def imagine_prompt(
+        self, prompt: str, options: GenerateOptions | None = None, progress: Progress | None = None
+    ) -> Imagined:
+        """The part of `run_prompt` that needs the teacher: the words' first picture, and clips around it.
+
+        Raises:
+            InputError: as `run_prompt`.
+        """
         options = replace(options or GenerateOptions(), prompt=prompt)
         if options.depth is not None:
             raise InputError("a depth file belongs to a photo; leave it out, or give the photo")
         guidance = GUIDANCE if options.guidance is None else options.guidance
         wording = self.read_prompt(prompt, options.negative, guidance)
-        clock = _Clock(progress or (lambda report: None), self.device)
+        clock = Clock(progress or (lambda report: None), self.device)
         height, width = self.preset.height, self.preset.width
         with clock.stage("illustrate", f"{options.candidates} candidates" if options.candidates > 1 else ""):
             first = self._first_picture(wording, options, (height, width), clock)
@@ -433,10 +230,10 @@ class Pipeline:
         # the first picture has followed the guidance; the clips follow the text as it stands
         told = replace(wording, negative=None, guidance=1.0) if self.teacher.config.text else None
         imagined = self._from_views("", Photo(frames.to("cpu"), None, ()), views, options, clock, told)
-        return self.finish(replace(imagined, wording=wording, first=first), progress)
+        return replace(imagined, wording=wording, first=first)
 
     def _first_picture(
-        self, wording: Wording, options: GenerateOptions, size: tuple[int, int], clock: _Clock
+        self, wording: Wording, options: GenerateOptions, size: tuple[int, int], clock: Clock
     ) -> FirstPicture:
         """Draw the candidates and choose one."""
         seeds = range(options.seed, options.seed + options.candidates)
@@ -465,7 +262,7 @@ class Pipeline:
         picture: Photo,
         views: Views,
         options: GenerateOptions,
-        clock: _Clock,
+        clock: Clock,
         wording: Wording | None,
     ) -> Imagined:
         trajectories = self._plan(views, options)
@@ -477,7 +274,7 @@ class Pipeline:
         views: Views,
         trajectories: tuple[Trajectory, ...],
         options: GenerateOptions,
-        clock: _Clock,
+        clock: Clock,
         wording: Wording | None,
     ) -> tuple[tuple[Conditioning, ...], Latents]:
         """Warp the cache along the trajectories, and let the teacher imagine a clip for each."""
@@ -490,8 +287,11 @@ class Pipeline:
             clock.tell(StageReport("imagine", detail=f"{view * steps + step + 1}/{total}"))
 
         with clock.stage("imagine", f"{len(conditionings)} trajectories x {steps} steps"):
-            said = (wording.text, wording.negative, wording.guidance) if wording else (None, None, 1.0)
-            latents = imagine(conditionings, self.teacher, self.tokenizer, steps, options.seed, on_step, *said)
+            text, negative = (wording.text, wording.negative) if wording else (None, None)
+            latents = imagine(
+                conditionings, self.teacher, self.tokenizer, steps, options.seed, on_step,
+                text, negative, wording.guidance if wording else 1.0, exact=options.exact,
+            )  # fmt: skip
         return conditionings, latents
 
     def _warp(self, views: Views, trajectories: Sequence[Trajectory]) -> tuple[Conditioning, ...]:
@@ -509,7 +309,7 @@ class Pipeline:
         Raises:
             InputError: the latents are another tokenizer's, or the depth is not known.
         """
-        clock = _Clock(progress or (lambda report: None), self.device)
+        clock = Clock(progress or (lambda report: None), self.device)
         self._require_fitting(record)
         with clock.stage("warp"):
             record = record.to(self.device)
@@ -544,10 +344,10 @@ class Pipeline:
 
     def finish(self, imagined: Imagined, progress: Progress | None = None) -> Result:
         """Go the rest of the road: decode the latents into Gaussians and look at them."""
-        clock = _Clock(progress or (lambda report: None), self.device, list(imagined.stages))
+        clock = Clock(progress or (lambda report: None), self.device, list(imagined.stages))
         views, conditionings, latents = imagined.views, imagined.conditionings, imagined.latents
         with clock.stage("frames"):
-            frames = self.imagine_frames(latents, conditionings)
+            frames = self.imagine_frames(latents, conditionings, imagined.options.exact)
         with clock.stage("decode"):
             scene = self._decode(views, latents, conditionings, frames)
         if self.preset.cover:
@@ -583,7 +383,7 @@ class Pipeline:
 
     def _models(self, wording: Wording | None) -> dict[str, dict[str, str]]:
         """Checksum and licence of every network that takes part."""
-        return _model_records((*MODELS, TEXT_MODEL) if wording is not None else MODELS)
+        return model_records((*MODELS, TEXT_MODEL) if wording is not None else MODELS)
 
     def _plan(self, views: Views, options: GenerateOptions) -> tuple[Trajectory, ...]:
         if options.cameras is not None:
@@ -612,116 +412,7 @@ def generate(photo: Path | str | None = None, options: GenerateOptions | None = 
     return Pipeline.load(options.device).run_prompt(options.prompt, options)
 
 
-def write_result(
-    result: Result,
-    out: Path,
-    overwrite: bool = False,
-    progress: Progress | None = None,
-    extra: Callable[[Path, Scene, Sequence[Trajectory]], None] | None = None,
-) -> None:
-    """Write the scene folder: ``scene.ply``, ``preview.mp4``, ``contact_sheet.png``, ``cameras.json``, ``run.json``.
-
-    The folder appears complete or not at all.
-
-    Args:
-        result: what to write.
-        out: the folder.
-        overwrite: replace a scene that is already there.
-        progress: is told how long it took.
-        extra: writes more into the folder; it gets the folder, the scene and the trajectories.
-
-    Raises:
-        InputError: ``out`` exists and may not be replaced.
-    """
-    from lyra.io.video import write_video  # evaluation runs without a video library
-
-    clock = _Clock(progress or (lambda report: None), result.latents.z.device)
-    with SceneFolder(out, overwrite=overwrite) as folder:
-        with clock.stage("write"):
-            scene = replace(result.scene.to("cpu"), provenance=_provenance(result))
-            save_scene(folder, scene)
-            tour = smooth_tour(result.scene.source, PREVIEW_FRAMES)
-            video = render(result.scene.gaussians[0], tour, result.preset.render)
-            write_video(folder.path / "preview.mp4", video.rgb.cpu().clamp(0, 1), PREVIEW_FPS)
-            contact_sheet(
-                folder.path / "contact_sheet.png",
-                result.views.to("cpu"),
-                [c.trajectory.name for c in result.conditionings],
-                [c.warped.cpu() for c in result.conditionings],
-                [f.cpu() for f in result.frames],
-                [r.rgb.cpu() for r in result.renders],
-                result.rerender.rgb[0].cpu(),
-                result.preset.kept,
-            )
-            if result.first is not None:
-                shown = [(candidate.rgb.cpu(), _candidate_label(candidate)) for candidate in result.first.candidates]
-                candidate_sheet(folder.path / "candidates.png", shown, result.first.chosen)
-            cameras_file = folder.path / CAMERAS_FILE
-            record = json.loads(cameras_file.read_text())
-            record["trajectories"] = {path.name: _path_record(path) for path in result.latents.trajectories}
-            cameras_file.write_text(json.dumps(record))
-            if extra is not None:
-                extra(folder.path, scene, [path.to("cpu") for path in result.latents.trajectories])
-        write_run(folder.path, _run_record(result, clock.done))
-
-
-def _path_record(trajectory: Trajectory) -> dict[str, Any]:
-    return {"strength": trajectory.strength, **cameras_to_json(trajectory.cameras)}
-
-
-def _candidate_label(candidate: Candidate) -> str:
-    agreement = "" if candidate.agreement is None else f", agreement {candidate.agreement:.2f} %"
-    return f"seed {candidate.seed}{agreement}"
-
-
-def _provenance(result: Result) -> dict[str, Any]:
-    """What the scene was made of and by which networks."""
-    record: dict[str, Any] = {"models": result.models, "photo": result.name}
-    if result.wording is not None:
-        record["prompt"] = result.wording.text.prompt
-    return record
-
-
-def _model_records(names: tuple[str, ...]) -> dict[str, dict[str, str]]:
+def model_records(names: tuple[str, ...]) -> dict[str, dict[str, str]]:
     """Checksum and licence of every network that took part."""
     cards = {card.name: card for card in list_models()}
     return {name: {"sha256": cards[name].sha256, "licence": cards[name].licence} for name in names if name in cards}
-
-
-def _text_record(wording: Wording) -> dict[str, Any]:
-    return {
-        "prompt": wording.text.prompt,
-        "negative": None if wording.negative is None else wording.negative.prompt,
-        "guidance": wording.guidance,
-        "never_seen": {unknown.word: unknown.nearest for unknown in wording.never_seen},
-    }
-
-
-def _first_record(first: FirstPicture) -> dict[str, Any]:
-    return {
-        **first.source,
-        "chosen": first.chosen + 1,
-        "candidates": [{"seed": c.seed, "agreement_percent": c.agreement} for c in first.candidates],
-    }
-
-
-def _run_record(result: Result, written: list[StageReport]) -> dict[str, Any]:
-    options = {k: str(v) if isinstance(v, Path) else v for k, v in asdict(result.options).items()}
-    return {
-        "lyra": __version__,
-        "torch": torch.__version__,
-        "python": platform.python_version(),
-        "machine": platform.machine(),
-        "device": str(result.latents.z.device),
-        "threads": torch.get_num_threads(),
-        "photo": result.name,
-        "notices": list(result.photo.notices),
-        "options": options,
-        "preset": config_to_dict(result.preset),
-        "text": None if result.wording is None else _text_record(result.wording),
-        "first_picture": None if result.first is None else _first_record(result.first),
-        "trajectories": [{"name": path.name, "strength": path.strength} for path in result.latents.trajectories],
-        "fov_degrees": round(float(result.views.cameras.fov_x[0]) * 57.29577951308232, 2),
-        "gaussians": len(result.scene.gaussians[0]),
-        "stages": [asdict(stage) for stage in [*result.stages, *written]],
-    }

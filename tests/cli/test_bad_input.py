@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from lyra import pipeline
+from lyra import pipeline, scene_writer
 from lyra.io import video
 
 Lyra = Callable[..., Any]  # the fixture of conftest.py
@@ -278,7 +278,7 @@ def test_files_may_not_grow(
     lyra: Lyra, tmp_path: Path, photo: Path, quick_networks: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The system itself refuses: a limit on the size of files makes every write past it fail, as a full disk does."""
-    write, limits = pipeline.write_result, resource.getrlimit(resource.RLIMIT_FSIZE)
+    write, limits = scene_writer.write_result, resource.getrlimit(resource.RLIMIT_FSIZE)
 
     def write_with_a_limit(*arguments: object) -> None:
         resource.setrlimit(resource.RLIMIT_FSIZE, (300, limits[1]))
@@ -287,7 +287,7 @@ def test_files_may_not_grow(
         finally:
             resource.setrlimit(resource.RLIMIT_FSIZE, limits)
 
-    monkeypatch.setattr(pipeline, "write_result", write_with_a_limit)
+    monkeypatch.setattr(scene_writer, "write_result", write_with_a_limit)
     outcome = lyra("generate", photo, "-o", tmp_path / "out", "--trajectories", "left")
     assert_refused(outcome, "out")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["garden.jpg"]
@@ -342,7 +342,8 @@ def test_ctrl_c_in_any_stage(
     if stage == "load":
         monkeypatch.setattr(pipeline.Pipeline, "load", staticmethod(interrupt))
     else:
-        monkeypatch.setattr(video if stage == "write_video" else pipeline, stage, interrupt)
+        home = {"write_video": video, "save_scene": scene_writer}.get(stage, pipeline)
+        monkeypatch.setattr(home, stage, interrupt)
     outcome = lyra("generate", photo, "-o", tmp_path / "deep" / "out", "--trajectories", "left")
     assert outcome.code == 130
     assert outcome.complaints == ["lyra: interrupted, nothing was written"]

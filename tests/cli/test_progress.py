@@ -6,7 +6,7 @@ from rich.console import Console
 
 from lyra.cli.progress import StageLines
 from lyra.cli.sizes import mebibytes, seconds
-from lyra.pipeline import StageReport
+from lyra.results import StageReport
 
 
 def shown(terminal: bool) -> str:

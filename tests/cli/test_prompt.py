@@ -66,7 +66,7 @@ def imagined(monkeypatch: pytest.MonkeyPatch, quick_networks: None) -> list[tupl
     told: list[tuple[Any, ...]] = []
     whole = pipeline.imagine
 
-    def imagine(caches, teacher, tokenizer, steps, seed, on_step, text, negative, guidance):
+    def imagine(caches, teacher, tokenizer, steps, seed, on_step, text, negative, guidance, exact):
         told.append((text, negative, guidance))
         return whole(caches)
 

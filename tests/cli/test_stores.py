@@ -14,7 +14,7 @@ import pytest
 import torch
 from PIL import Image
 
-from lyra import pipeline
+from lyra import pipeline, scene_writer
 from lyra.data import LatentSpace, Manifest, RecordWriter, SceneStore, begin_store, write_published
 from lyra.hub import load_model
 from lyra.io.scene_folder import load_scene
@@ -86,7 +86,7 @@ def test_a_stored_scene_is_the_one_that_generate_makes(
 ) -> None:
     """Real stages, tiny networks: the same photo and seed with and without the way through a store."""
     monkeypatch.setenv("LYRA_WEIGHTS_DIR", str(tiny_weights))
-    monkeypatch.setattr(pipeline, "PREVIEW_FRAMES", 2)
+    monkeypatch.setattr(scene_writer, "PREVIEW_FRAMES", 2)
     (photos / "wall.png").unlink()
     choices = ["--trajectories", "zoom-in", "--seed", "3", "--strength", "1.2", "--device", "cpu"]
     outcome = lyra("synthesize", "--photos", photos, "--store", tmp_path / "store", *choices)
@@ -150,7 +150,7 @@ def test_every_record_becomes_a_scene_and_damaged_ones_are_told(
         scenes.append((out.name, result.name, result.options.seed, result.options.recolor))
 
     monkeypatch.setattr(pipeline.Pipeline, "finish", finish)
-    monkeypatch.setattr(pipeline, "write_result", write)
+    monkeypatch.setattr(scene_writer, "write_result", write)
     spoil(store, "house-2")
     outcome = lyra("reconstruct", store, "-o", tmp_path / "out", "--recolor", "5", "--device", "cpu")
     assert outcome.code == 0, outcome.err
@@ -178,8 +178,8 @@ def spoil(store: Path, *keys: str) -> None:
 @pytest.mark.parametrize(
     ("words", "complaint"),
     [
-        ([], ["--photos FOLDER or --worlds N"]),
-        (["--photos", "photos", "--worlds", "3"], ["--photos FOLDER or --worlds N"]),
+        ([], ["--photos FOLDER, --worlds N and --prompts FILE"]),
+        (["--photos", "photos", "--worlds", "3"], ["--photos FOLDER, --worlds N and --prompts FILE"]),
         (["--photos", "gone"], ["photos gone does not exist"]),
         (["--photos", "photos/wall.png"], ["is a file"]),
         (["--photos", "empty"], ["empty", "holds no picture"]),

@@ -32,9 +32,9 @@ def test_weights_are_counted_exactly() -> None:
 @pytest.mark.parametrize(
     ("card", "teacher", "lean"),
     [(80, "resident", False), (24, "resident", False), (19, "resident", True), (16, "streamed", False),
-     (8, "streamed", True), (6, "streamed", True)],
+     (8, "streamed", True), (6.5, "streamed", True)],
 )  # fmt: skip
-def test_the_fastest_way_that_fits_is_taken(card: int, teacher: str, lean: bool) -> None:
+def test_the_fastest_way_that_fits_is_taken(card: float, teacher: str, lean: bool) -> None:
     found = plan(card - 0.7)
     assert (found.choice.teacher, found.choice.lean) == (teacher, lean)
     assert found.device <= (card - 0.7) * GIB and found.host <= 64 * GIB
@@ -47,9 +47,9 @@ def test_less_memory_never_asks_for_more() -> None:
 
 
 def test_pieces_grow_with_the_room_there_is() -> None:
-    pieces = [plan(size).choice.clip_together or 16 for size in (5.3, 7, 9, 14, 30)]
+    pieces = [plan(size).choice.clip_together or 16 for size in (5.5, 7, 9, 14, 30)]
     assert pieces == sorted(pieces) and pieces[0] == 1 and pieces[-1] == 16
-    assert plan(7).choice.tokens_together == 1 << 16 and plan(30).choice.tokens_together is None
+    assert plan(7).choice.tokens_together == 1 << 15 and plan(30).choice.tokens_together is None
 
 
 def test_the_plan_reads_like_one() -> None:
@@ -79,6 +79,26 @@ def test_8_bits_halve_the_large_weights_only() -> None:
     half = plan(70, eight_bits=True).teacher / plan(70).teacher
     assert 0.5 < half < 0.56
     assert plan(16, eight_bits=True).choice.teacher == "resident"
+
+
+def test_the_zero_text_spares_the_cross_attention() -> None:
+    block = 2 * 4096**2 + 2 * 4096 * 1024 + 2 * 128 + 4096 * 256 + 256 * 3 * 4096
+    silent = replace(FULL, text=False)
+    assert plan(70).teacher - plan(70, work=silent).teacher == 2 * 28 * block
+    for card, lean in ((20, False), (17, True)):
+        found = plan(card - 0.7, work=silent).choice
+        assert (found.teacher, found.lean) == ("resident", lean), "less memory, and still no weight streams"
+
+
+def test_8_bit_products_are_taken_where_all_weights_fit_then() -> None:
+    silent = replace(FULL, text=False)
+    both = plan_memory(silent, int(15.3 * GIB), 64 * GIB, products=True)
+    assert both.choice.products and (both.choice.teacher, both.choice.lean) == ("resident", False)
+    large = 28 * (4 + 8) * 4096**2
+    scales = 28 * (4 * 4096 + 4 * 4096 + 4096) * 4
+    assert plan(70, work=silent).teacher - both.teacher == large - scales
+    small = plan_memory(silent, 6 * GIB, 64 * GIB, products=True)
+    assert small.choice.teacher == "streamed" and not small.choice.products
 
 
 def test_smaller_work_needs_less() -> None:

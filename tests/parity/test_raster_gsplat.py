@@ -21,7 +21,7 @@ pytestmark = [
 
 HEIGHT, WIDTH, COUNT = 121, 203, 20_000
 FEW = 2_000
-"""Gaussians that the dense oracle can hold; larger ones, so that they cover as much."""
+"""Gaussians that the dense oracle can hold."""
 
 CHOICES = pytest.mark.parametrize(
     ("options", "mean_limit"),
@@ -41,8 +41,7 @@ def scene(count: int = COUNT) -> list[torch.Tensor]:
     means = torch.cat([(torch.rand(count, 2, generator=generator) - 0.5) * 1.6 * z, z], dim=1)
     quats = torch.randn(count, 4, generator=generator)
     # About 1.5 pixels at any depth.
-    pixels = 1.5 * (COUNT / count) ** 0.5
-    scales = pixels * z / (0.7 * WIDTH) * torch.exp(0.4 * torch.randn(count, 3, generator=generator))
+    scales = 1.5 * z / (0.7 * WIDTH) * torch.exp(0.4 * torch.randn(count, 3, generator=generator))
     opacities = torch.sigmoid(1.5 * torch.randn(count, generator=generator))
     return [means, quats, scales, opacities, torch.rand(count, 3, generator=generator)]
 

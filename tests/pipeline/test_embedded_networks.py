@@ -9,7 +9,8 @@ import lyra
 from lyra.data.record_codec import pack_record, unpack_record
 from lyra.hub import list_models
 from lyra.metrics import psnr
-from lyra.pipeline import MODELS, Pipeline, Result
+from lyra.pipeline import MODELS, Pipeline
+from lyra.results import Result
 from lyra.structures import SceneRecord
 
 

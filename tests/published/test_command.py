@@ -11,10 +11,16 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import save_file
+from vipe_clip import write_clip
 
 from lyra.cli import main
+from lyra.data.vipe import read_vipe
+from lyra.hub import config_to_dict
+from lyra.hub.model_folder import NewModelFolder
 from lyra.hub.text_embedding import read_text_embedding
 from lyra.io.ply import read_ply
+from lyra.io.scene_folder import load_scene
+from lyra.preset import toy
 from lyra.structures import InputError
 
 FILES = {"scene.ply", "preview.mp4", "contact_sheet.png", "cameras.json", "run.json", "scene.html"}
@@ -43,38 +49,82 @@ def test_a_photo_becomes_a_scene_with_all_outputs(
     assert next(iter(paths)) == "clockwise" and all(len(path["c2w"]) == 17 for path in paths.values())
 
 
-def test_two_processes_give_the_result_of_one(
-    toy_model: Path, photo: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    """With the variables that torchrun sets, over gloo."""
-    words = ("generate", photo, "--model", toy_model, "--steps", 2, "--device", "cpu", "--quality", "draft", "-o")
+def two_processes(*words: object) -> list[str]:
+    """What each of two processes says, started with the variables that torchrun sets, over gloo."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     shared = {"WORLD_SIZE": "2", "LOCAL_WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
-    command = [sys.executable, "-m", "lyra", *map(str, words), str(tmp_path / "two")]
     ranks = [
         subprocess.Popen(
-            command,
+            [sys.executable, "-m", "lyra", *map(str, words)],
             stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
+            stderr=subprocess.PIPE,
             text=True,
             env={**os.environ, **shared, "RANK": str(rank), "LOCAL_RANK": str(rank), "OMP_NUM_THREADS": "1"},
         )
         for rank in range(2)
     ]
+    said = [rank.communicate(timeout=600) for rank in ranks]
+    assert [rank.returncode for rank in ranks] == [0, 0], said
+    return [out for out, _ in said]
+
+
+def test_two_processes_give_the_result_of_one(
+    toy_model: Path, photo: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Some trajectories each, then every trajectory together."""
+    words = ("generate", photo, "--model", toy_model, "--steps", 2, "--device", "cpu", "--quality", "draft", "-o")
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
-        code, _, err = call(capsys, *words, tmp_path / "one")
+        code, text, err = call(capsys, *words, tmp_path / "one")
     finally:
         torch.set_num_threads(threads)
     assert code == 0, err
-    said = [rank.communicate(timeout=600)[0] for rank in ranks]
-    assert [rank.returncode for rank in ranks] == [0, 0], said
+    assert "quality draft samples without compiled 8-bit products here" in text
+    said = two_processes(*words, tmp_path / "two")
     assert "scene " in said[0] and not said[1], "one process speaks"
     assert {path.name for path in (tmp_path / "two").iterdir()} == FILES
     assert (tmp_path / "one" / "scene.ply").read_bytes() == (tmp_path / "two" / "scene.ply").read_bytes()
+    said = two_processes(*words, tmp_path / "shared", "--share-clips")
+    assert "scene " in said[0] and not said[1]
+    alone, shared = (read_ply(tmp_path / name / "scene.ply") for name in ("one", "shared"))
+    assert len(alone) == len(shared)
+    assert (alone.means - shared.means).abs().flatten().quantile(0.99) < 1e-3 * alone.means.abs().max()
+
+
+def test_a_video_becomes_a_moving_scene(
+    toy_model: Path, photo: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_clip(tmp_path / "walk")
+    with NewModelFolder(tmp_path / "model") as folder:
+        for role in ("tokenizer", "teacher", "decoder-dynamic"):
+            (folder / role).symlink_to(toy_model / role)
+        NewModelFolder.describe(folder, {"preset": config_to_dict(toy("dynamic"))})
+    words = ("generate", tmp_path / "walk", "--steps", 2, "--device", "cpu", "-o", tmp_path / "scene", "--model")
+    for more, complaint in (
+        ((toy_model,), "import the checkpoints with --decoder dynamic"),
+        ((tmp_path / "model", "--fov", 60), "brings depth and cameras of its own; leave the field of view out"),
+    ):
+        code, _, err = call(capsys, *words, *more)
+        assert code == 2 and complaint in err and not (tmp_path / "scene").exists()
+    code, _, err = call(capsys, *words, tmp_path / "model")
+    assert code == 0, err
+    scene = load_scene(tmp_path / "scene")
+    assert scene.times == (0, 8 / 24, 16 / 24) and len({len(one) for one in scene.gaussians}) == 1
+    assert not torch.equal(scene.gaussians[0].means, scene.gaussians[2].means), "it moves"
+    paths = json.loads((tmp_path / "scene" / "cameras.json").read_text())["trajectories"]
+    left, right = (torch.tensor(paths[name]["c2w"]) for name in ("left", "right"))
+    views = read_vipe(tmp_path / "walk", 17, 64, 96)
+    assert torch.allclose(left[0], torch.eye(4), atol=1e-5)
+    # halfway between both lies the camera of the video, which moves
+    assert torch.allclose((left[:, 0, 3] + right[:, 0, 3]) / 2, views.cameras.c2w[:, 0, 3], atol=0.05)
+    assert views.cameras.c2w[-1, 0, 3] > 0.1
+    code, _, err = call(
+        capsys, "film", tmp_path / "walk", "--model", tmp_path / "model", "-o", tmp_path / "film.mp4", "--device", "cpu"
+    )
+    assert code == 2 and len(err.splitlines()) == 1
 
 
 @pytest.mark.parametrize(

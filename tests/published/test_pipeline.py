@@ -11,10 +11,12 @@ from lyra.hub import config_to_dict
 from lyra.hub.memory_plan import Choice
 from lyra.hub.model_folder import DESCRIPTION_FILE, NewModelFolder, load_network
 from lyra.models.teacher import PublishedTeacher
+from lyra.models.teacher.null_text import drop_text
 from lyra.models.teacher.offload import store_in_8_bits
-from lyra.pipeline import GenerateOptions, Result
+from lyra.models.teacher.speed import multiply_in_8_bits
 from lyra.preset import Preset, preset_of, published, toy
-from lyra.published import LoadOptions, PublishedPipeline, Ranks, sampling_of
+from lyra.published import LoadOptions, PublishedPipeline, Ranks, quality_of, sampling_of
+from lyra.results import GenerateOptions, Result
 from lyra.stages import imagine_published, published_inputs, start_cache, warp_published
 from lyra.structures import InputError
 
@@ -32,7 +34,8 @@ def result(toy_model: Path, photo: Path) -> Result:
 
 def test_qualities() -> None:
     passes = {name: sampling_of(name).passes(0.0002, 80.0) for name in ("published", "balanced", "draft")}
-    assert passes == {"published": 70, "balanced": 26, "draft": 10}
+    assert passes == {"published": 70, "balanced": 16, "draft": 10}
+    assert [quality_of(name).fast for name in passes] == [False, True, True]
     assert sampling_of("balanced", 5).steps == 5
     with pytest.raises(InputError, match="choose from published, balanced, draft"):
         sampling_of("best")
@@ -88,10 +91,43 @@ def test_holding_the_networks_otherwise_changes_nothing(
         assert (one - other).abs().flatten().quantile(0.99) < 1e-3, name
 
 
+def test_without_a_text_the_cross_attention_is_not_even_loaded(toy_model: Path, photo: Path, result: Result) -> None:
+    names = []
+    for text in (False, True):
+        pipeline = opened(toy_model, text=text)
+        again = pipeline.run(photo, OPTIONS)
+        torch.testing.assert_close(again.latents.z, result.latents.z, rtol=0, atol=0)
+        names.append({name for name in pipeline.teacher.state_dict() if ".attn2." in name or ".norm2." in name})
+    assert not names[0] and len(names[1]) == pipeline.teacher.config.layers * 8
+    assert opened(toy_model).plan.teacher < opened(toy_model, text=True).plan.teacher
+    closed = opened(toy_model)
+    closed.texts = (torch.ones(1, closed.teacher.config.text_dim), None)
+    with pytest.raises(InputError, match="open it with text=True"):
+        closed.run(photo, OPTIONS)
+
+
+def test_8_bit_products_are_stored_as_the_network_would_make_them(toy_model: Path, photo: Path, result: Result) -> None:
+    pipeline = opened(toy_model, fast=True)
+    assert not pipeline.plan.choice.products, "the CPU gains nothing"
+    pipeline.plan = replace(pipeline.plan, choice=Choice(products=True))
+    again = pipeline.run(photo, OPTIONS)
+    expected = load_network(toy_model / "teacher", PublishedTeacher, "cpu", torch.float32)
+    multiply_in_8_bits(expected)
+    drop_text(expected)
+    state = expected.state_dict()
+    found = pipeline.teacher.state_dict()
+    assert set(found) == set(state)
+    for name, tensor in found.items():
+        assert torch.equal(tensor.float(), state[name].float()), name
+    change = (again.latents.z - result.latents.z).abs().mean() / result.latents.z.std()
+    assert 1e-4 < change < 0.5
+
+
 def test_8_bit_weights_round_the_clips(toy_model: Path, photo: Path, result: Result) -> None:
     pipeline = opened(toy_model, eight_bits=True)
     again = pipeline.run(photo, OPTIONS)
     afterwards = load_network(toy_model / "teacher", PublishedTeacher, "cpu", torch.float32)
+    drop_text(afterwards)
     store_in_8_bits(afterwards, torch.float32)
     expected = afterwards.state_dict()
     for name, tensor in pipeline.teacher.state_dict().items():

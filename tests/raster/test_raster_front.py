@@ -3,6 +3,7 @@
 import math
 import subprocess
 import sys
+from dataclasses import replace
 
 import pytest
 import torch
@@ -35,6 +36,17 @@ def test_importing_the_room_loads_neither_numba_nor_gsplat():
 def test_options_out_of_range_are_refused(options, word):
     with pytest.raises(InputError, match=word):
         RenderOptions(**options)
+
+
+@pytest.mark.parametrize("response", ["ewa", "ray"])
+@pytest.mark.parametrize("backend", ["cpu", "reference"])
+def test_depth_can_be_left_out(random_scene, two_cameras, backend, response):
+    scene, cameras = random_scene(60), two_cameras(20, 28)
+    how = RenderOptions(response=response, backend=backend, background=(1.0, 0.5, 0.0))
+    rgb, depth, alpha = rasterize(*scene, *cameras, 20, 28, how)
+    same, none, as_well = rasterize(*scene, *cameras, 20, 28, replace(how, depth=False))
+    assert torch.equal(rgb, same) and torch.equal(alpha, as_well) and depth.max() > 1
+    assert none.shape == depth.shape and not none.any()
 
 
 def test_wrong_shapes_are_named(random_scene, two_cameras):

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from lyra.structures import InputError
-from lyra.synthesis import SynthesisOptions, parse_part, photo_jobs, world_jobs
+from lyra.synthesis import SynthesisOptions, parse_part, photo_jobs, prompt_jobs, world_jobs
 
 OPTIONS = SynthesisOptions(seed=3)
 
@@ -82,3 +82,22 @@ def test_what_holds_no_pictures_is_refused(tmp_path: Path) -> None:
         world_jobs(0, OPTIONS)
     with pytest.raises(InputError, match="leaves no room for 2 worlds"):
         world_jobs(2, SynthesisOptions(seed=2**31 - 1))
+
+
+def test_every_line_is_a_prompt(tmp_path: Path) -> None:
+    file = tmp_path / "prompts.txt"
+    file.write_text("# views\na quiet harbour\n\n  a red room  \na quiet harbour\n", encoding="utf-8")
+    jobs = prompt_jobs(file, OPTIONS)
+    assert [(job.prompt, job.source, job.seed) for job in jobs] == [
+        ("a quiet harbour", "a quiet harbour", 3), ("a red room", "a red room", 3),
+    ]  # fmt: skip
+    assert len({job.key for job in jobs}) == 2 and jobs[1].key.startswith("a")
+    assert {job.key for job in prompt_jobs(file, replace(OPTIONS, seed=4))}.isdisjoint(job.key for job in jobs)
+    file.write_text("# nothing\n\n", encoding="utf-8")
+    with pytest.raises(InputError, match=r"prompts\.txt holds no prompt; write one on each line"):
+        prompt_jobs(file, OPTIONS)
+    file.write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(InputError, match="not UTF-8 text"):
+        prompt_jobs(file, OPTIONS)
+    with pytest.raises(InputError, match="no such file"):
+        prompt_jobs(tmp_path / "none.txt", OPTIONS)

@@ -17,9 +17,11 @@ from lyra import pipeline, worlds
 from lyra.data import RecordWriter, SceneStore, StoreWatch
 from lyra.data.index import ShardIndex
 from lyra.io.images import Photo
-from lyra.pipeline import GenerateOptions, Pipeline
+from lyra.pipeline import Pipeline
+from lyra.results import GenerateOptions
+from lyra.stages import Candidate
 from lyra.structures import InputError
-from lyra.synthesis import Job, RecordMaker, Synthesis, SynthesisOptions, photo_jobs, world_jobs
+from lyra.synthesis import Job, RecordMaker, Synthesis, SynthesisOptions, photo_jobs, prompt_jobs, world_jobs
 from lyra.synthesis.maker import make_records
 from lyra.worlds import SourcePictures, TextureStore, WorldBatch, collate, load_textures, sample_world
 
@@ -49,7 +51,7 @@ def test_every_photo_becomes_a_record_and_the_second_time_none(tmp_path: Path, p
     assert [path.name for path in tall.latents.trajectories] == ["left"]
     assert tall.meta["source"] == "tall.png" and tall.meta["seed"] == 0 and tall.meta["steps"] == 1
     assert store.manifest.config["trajectories"] == ["left"]
-    assert store.manifest.networks.keys() == {"depth/nano", "tokenizer/nano", "teacher/nano"}
+    assert store.manifest.networks.keys() == {"depth/nano", "tokenizer/nano", "teacher/nano", "frames/nano"}
     assert any("source pictures" in line for line in store.manifest.licences)
 
 
@@ -64,6 +66,29 @@ def test_another_seed_is_another_record_and_pictures_are_kept_on_request(
     assert record.frames is not None and record.frames.shape == (1, 17, 3, 256, 448) and record.meta["seed"] == 8
     before = store.read(photo_jobs(photos, OPTIONS)[0].key)
     assert before.latents.trajectories[0].strength != record.latents.trajectories[0].strength
+
+
+def test_a_prompt_lends_its_first_picture(tmp_path: Path, quick_road: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[tuple[str, list[int]]] = []
+
+    def illustrate(text, teacher, tokenizer, size, seeds, **choices) -> tuple[Candidate, ...]:  # type: ignore[no-untyped-def]
+        asked.append((text.prompt, list(seeds)))
+        return (Candidate(seeds[0], torch.full((3, *size), 0.25 * len(asked)), 1.0),)
+
+    monkeypatch.setattr(pipeline, "illustrate", illustrate)
+    file = tmp_path / "prompts.txt"
+    file.write_text("a courtyard\na red room\n", encoding="utf-8")
+    options = replace(OPTIONS, seed=5)
+    jobs = prompt_jobs(file, options)
+    made = list(Synthesis(jobs, tmp_path / "store", options).run())
+    assert [outcome.key for outcome in made] == [job.key for job in jobs] and not any(o.refused for o in made)
+    assert asked == [("a courtyard", [5]), ("a red room", [5])]
+    store = SceneStore(tmp_path / "store")
+    shown = [store.read(job.key) for job in jobs]
+    assert [float(record.views.frames.rgb.mean()) for record in shown] == pytest.approx([0.25, 0.5], abs=3e-3)
+    assert [record.meta["source"] for record in shown] == ["a courtyard", "a red room"]
+    assert any("prompts" in line for line in store.manifest.licences)
+    assert not Synthesis(jobs, tmp_path / "store", options).todo
 
 
 def test_parts_make_the_whole_and_no_part_makes_anothers_records(

@@ -133,8 +133,8 @@ def test_scenes_of_a_store_take_the_place_of_imagined_ones(tiny, tmp_path, monke
     opened: list[dict] = []
 
     class Stored:
-        def __init__(self, *choices):
-            opened.append(inspect.signature(StoredScenes).bind(*choices).arguments)
+        def __init__(self, *choices, **named):
+            opened.append(inspect.signature(StoredScenes).bind(*choices, **named).arguments)
 
         def batch(self, number, count):
             asked.append(number)
@@ -151,7 +151,8 @@ def test_scenes_of_a_store_take_the_place_of_imagined_ones(tiny, tmp_path, monke
         loss, _ = task.loss(step, 0.5)
     assert asked == [0, 1, 2, 3] and bool(torch.isfinite(loss))
     (choices,) = opened
-    assert (choices.pop("tokenizer"), choices.pop("depth_net")) == (task.tokenizer, task.depth_net)
+    networks = [choices.pop(name) for name in ("tokenizer", "depth_net", "frame_decoder")]
+    assert networks == [task.tokenizer, task.depth_net, task.frame_decoder]
     assert choices == {
         "folder": tmp_path / "store", "anchor_frames": (0, 16), "views": 2, "frames": 17, "height": 32, "width": 64,
         "seed": 5, "share": (1, 3),

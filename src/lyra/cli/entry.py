@@ -23,6 +23,7 @@ from lyra.cli.models import ModelsList, ModelsShow
 from lyra.cli.official import ModelsExportOfficial, ModelsImportOfficial, ModelsRandomOfficial
 from lyra.cli.reconstruct import Reconstruct
 from lyra.cli.render import Render
+from lyra.cli.studies import EvaluateAblations, EvaluateOptimisation
 from lyra.cli.synthesize import Synthesize
 from lyra.cli.train import Train
 from lyra.cli.view import View
@@ -56,7 +57,14 @@ COMMANDS: dict[str, type | tuple[str, dict[str, type]]] = {
     ),
     "evaluate": (
         "Measure quality, time and memory.",
-        {"worlds": EvaluateWorlds, "photos": EvaluatePhotos, "camera": EvaluateCamera, "text": EvaluateText},
+        {
+            "worlds": EvaluateWorlds,
+            "photos": EvaluatePhotos,
+            "camera": EvaluateCamera,
+            "text": EvaluateText,
+            "ablations": EvaluateAblations,
+            "optimisation": EvaluateOptimisation,
+        },
     ),
     "synthesize": Synthesize,
     "reconstruct": Reconstruct,

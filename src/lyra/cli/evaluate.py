@@ -120,7 +120,7 @@ class EvaluatePhotos:
         for photo in self.photos:
             read_photo(photo)
         from lyra.evaluation.photos import evaluate_photos
-        from lyra.pipeline import GenerateOptions
+        from lyra.results import GenerateOptions
 
         scores = evaluate_photos(self.photos, GenerateOptions(seed=self.seed, steps=self.steps, device=self.device))
         for name, value in scores["mean"].items():

@@ -59,8 +59,8 @@ class Film:
         from lyra.cli.published import PublishedChoices, gibibytes
         from lyra.geometry.trajectories import TRAJECTORY_NAMES
         from lyra.io.video import write_video
-        from lyra.pipeline import GenerateOptions
-        from lyra.published import LoadOptions
+        from lyra.published import LoadOptions, quality_of
+        from lyra.results import GenerateOptions
         from lyra.structures import InputError
 
         if self.trajectory not in TRAJECTORY_NAMES:
@@ -68,10 +68,15 @@ class Film:
         if not 1 <= self.chunks <= 100:
             raise InputError(f"{self.chunks} chunks are outside 1…100")
         options = GenerateOptions(seed=self.seed, steps=self.steps, strength=self.strength, device=self.device)
-        load = LoadOptions(self.device, gibibytes(self.memory), self.eight_bits)
+        fast = quality_of(self.quality).fast
+        load = LoadOptions(self.device, gibibytes(self.memory), self.eight_bits, fast=fast, share=True)
         choices = PublishedChoices(self.model, load, self.quality, (None, None))
         preset = choices.preset(options)
         notices = require_readable_inputs(self.photo, options, preset)
+        if choices.follows():
+            for _ in choices.open().film(self.photo, self.trajectory, self.chunks, options):
+                pass
+            return 0
         with StageLines() as lines:
             for notice in notices:
                 lines.note(notice)

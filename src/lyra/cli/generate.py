@@ -13,7 +13,7 @@ from lyra.cli.scene_page import write_page
 from lyra.cli.sizes import mebibytes, seconds
 
 if TYPE_CHECKING:
-    from lyra.pipeline import GenerateOptions, Result
+    from lyra.results import GenerateOptions, Result
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,6 +53,8 @@ class Generate:
     """Replace a scene that is already in the folder."""
     fit: Literal["crop", "pad"] = "crop"
     """How a photo of another shape is brought to the networks' shape."""
+    exact: bool = False
+    """Compute in float32 where bfloat16 is faster (GPUs, and processors that have it)."""
     recolor: Annotated[int | None, arg(metavar="N", help_behavior_hint="")] = None
     """Rounds that move the scene's colours towards the photo; 0 keeps what the decoder said, and is the default of
     published networks; of those inside it is 2."""
@@ -82,6 +84,8 @@ class Generate:
     """With --model: stored text embedding of what the scene shows (.safetensors, .npy or .pt)."""
     negative_text: Annotated[Path | None, arg(metavar="FILE", help_behavior_hint="")] = None
     """With --model: the same of what it should not show."""
+    share_clips: bool = False
+    """With --model, under torchrun: all processes compute every trajectory together, instead of some each."""
     force: bool = False
     """With --model: go on with sizes or trajectories that the weights were not trained for."""
 
@@ -116,7 +120,9 @@ class Generate:
 
         from lyra.cli.preflight import require_readable_inputs, require_usable_words
         from lyra.cli.published import PublishedChoices
-        from lyra.pipeline import Pipeline, StageReport, write_result
+        from lyra.pipeline import Pipeline
+        from lyra.results import StageReport
+        from lyra.scene_writer import write_result
 
         choices = PublishedChoices.of(self)
         preset = choices.preset(options) if choices else None
@@ -173,7 +179,7 @@ class Generate:
         return int(self.choose)
 
     def _options(self) -> "GenerateOptions":
-        from lyra.pipeline import GenerateOptions
+        from lyra.results import GenerateOptions
 
         return GenerateOptions(
             seed=self.seed,
@@ -185,6 +191,7 @@ class Generate:
             cameras=self.cameras,
             device=self.device,
             fit=self.fit,
+            exact=self.exact,
             recolor=self.recolor,
             prompt=self.prompt,
             negative=self.negative,
@@ -195,7 +202,7 @@ class Generate:
         )
 
     def _report(self, result: "Result", total: float) -> None:
-        from lyra.pipeline import peak_memory_mib
+        from lyra.clock import peak_memory_mib
 
         count = sum(len(gaussians) for gaussians in result.scene.gaussians)
         print(f"scene      {self.out}")

@@ -21,8 +21,9 @@ def run_video(command: "Generate", start: float) -> int:
     """Check everything, load the networks, make the moving scene."""
     options = _options(command)
 
-    from lyra.pipeline import Pipeline, StageReport
+    from lyra.pipeline import Pipeline
     from lyra.preset import nano
+    from lyra.results import StageReport
     from lyra.video import produce
     from lyra.video.produce import check_video
 
@@ -69,7 +70,7 @@ def _options(command: "Generate") -> "VideoOptions":
 
 
 def _report(command: "Generate", record: dict[str, Any], total: float) -> None:
-    from lyra.pipeline import peak_memory_mib
+    from lyra.clock import peak_memory_mib
 
     counts = record["gaussians"]
     print(f"scene      {command.out}")

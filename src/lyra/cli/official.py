@@ -33,9 +33,9 @@ class ModelsImportOfficial:
     def run(self) -> int:
         """Check every tensor, then convert file by file."""
         start = time.perf_counter()
+        from lyra.clock import peak_memory_mib
         from lyra.hub import config_to_dict
         from lyra.hub.official import import_official
-        from lyra.pipeline import peak_memory_mib
         from lyra.preset import published
 
         kinds = ("static", "dynamic") if self.decoder == "both" else (self.decoder,)

@@ -12,8 +12,9 @@ from lyra.io.depth_file import read_depth
 from lyra.io.images import read_photo
 from lyra.models.image_model import read_licence, require_image_model
 from lyra.models.text import TextEncoder, UnknownWord
-from lyra.pipeline import TEXT_MODEL, GenerateOptions
+from lyra.pipeline import TEXT_MODEL
 from lyra.preset import Preset, nano
+from lyra.results import GenerateOptions
 from lyra.stages import PerceiveConfig, require_plannable
 from lyra.structures import Cameras, InputError
 
@@ -41,7 +42,11 @@ def require_readable_inputs(
     require_plannable(options.trajectories, options.strength)
     notices: tuple[str, ...] = ()
     height, width = preset.height, preset.width
-    if photo is not None:
+    if photo is not None and photo.is_dir() and preset.road == "published":
+        from lyra.published.pipeline import require_video_choices
+
+        require_video_choices(photo, preset, options)
+    elif photo is not None:
         picture = read_photo(photo)
         notices = picture.notices
         height, width = preset.grid(picture.frames.width, picture.frames.height)

@@ -7,7 +7,7 @@ from rich.console import Console
 from rich.status import Status
 
 if TYPE_CHECKING:
-    from lyra.pipeline import StageReport
+    from lyra.results import StageReport
 
 
 class StageLines:

@@ -11,9 +11,9 @@ from lyra.structures import InputError
 
 if TYPE_CHECKING:
     from lyra.cli.generate import Generate
-    from lyra.pipeline import GenerateOptions
     from lyra.preset import Preset
     from lyra.published import LoadOptions, PublishedPipeline
+    from lyra.results import GenerateOptions
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ class PublishedChoices:
         Raises:
             InputError: a choice that cannot be read, or that needs a model folder.
         """
-        from lyra.published import LoadOptions
+        from lyra.published import LoadOptions, quality_of
 
         given = {
             "--quality": words.quality != "published",
@@ -48,6 +48,7 @@ class PublishedChoices:
             "--size": words.size is not None,
             "--text": words.text is not None,
             "--negative-text": words.negative_text is not None,
+            "--share-clips": words.share_clips,
             "--force": words.force,
         }
         if words.model is None:
@@ -63,6 +64,9 @@ class PublishedChoices:
             eight_bits=words.eight_bits,
             force=words.force,
             size=_size(words.size),
+            fast=quality_of(words.quality).fast,
+            text=words.text is not None or words.negative_text is not None,
+            share=words.share_clips,
         )
         return PublishedChoices(words.model, load, words.quality, (words.text, words.negative_text))
 
@@ -97,6 +101,8 @@ class PublishedChoices:
         pipeline = PublishedPipeline.open(self.folder, self.load)
         for line in pipeline.plan.lines() if note is not None else ():
             note(line)  # type: ignore[misc]
+        if note is not None and self.load.fast and not pipeline.plan.choice.products:
+            note(f"quality {self.quality} samples without compiled 8-bit products here; see docs/official.md")
         pipeline.sampling = sampling
         pipeline.texts = (texts[0], texts[1])
         return pipeline

@@ -44,10 +44,13 @@ class Reconstruct:
         start = time.perf_counter()
         require_device(self.device)
 
+        from lyra.clock import peak_memory_mib
         from lyra.data import LatentSpace, open_records
         from lyra.hub import load_model
         from lyra.models.tokenizer import Tokenizer
-        from lyra.pipeline import Pipeline, StageReport, peak_memory_mib, write_result
+        from lyra.pipeline import Pipeline
+        from lyra.results import StageReport
+        from lyra.scene_writer import write_result
         from lyra.stages import RecolorConfig
         from lyra.structures import InputError
 

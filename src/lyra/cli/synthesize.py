@@ -21,15 +21,18 @@ class Synthesize:
 
     lyra synthesize --photos holiday --store runs/store
     lyra synthesize --worlds 200 --store runs/store --seed 1000 --workers 4
+    lyra synthesize --prompts prompts.txt --store runs/store
     lyra synthesize --photos holiday --store /shared/store --part 2/3
     """
 
     store: Annotated[Path, arg(metavar="FOLDER")]
     """The store to make or to add to. Whatever is in it already is not made again."""
     photos: Annotated[Path | None, arg(metavar="FOLDER", help_behavior_hint="")] = None
-    """Pictures to begin with, those in subfolders too. Give this or --worlds."""
+    """Pictures to begin with, those in subfolders too. Give this, --worlds or --prompts."""
     worlds: Annotated[int | None, arg(metavar="N", help_behavior_hint="")] = None
     """Begin with N procedural worlds, of the seeds SEED, SEED + 1, and so on."""
+    prompts: Annotated[Path | None, arg(metavar="FILE", help_behavior_hint="")] = None
+    """Begin with first pictures that the teacher draws of the prompts in a text file, one on each line."""
     trajectories: Annotated[str | None, arg(metavar="NAMES", help_behavior_hint="")] = None
     """Which ways to look around, separated by commas: left,right,up,zoom_out,zoom_in,clockwise. By default all."""
     strength: float = 1.0
@@ -58,8 +61,10 @@ class Synthesize:
         require_store_folder(self.store)
         from lyra.structures import InputError
 
-        if (self.photos is None) == (self.worlds is None):
-            raise InputError("synthesis needs pictures to begin with; give either --photos FOLDER or --worlds N")
+        if sum(given is not None for given in (self.photos, self.worlds, self.prompts)) != 1:
+            raise InputError(
+                "synthesis needs pictures to begin with; give one of --photos FOLDER, --worlds N and --prompts FILE"
+            )
         if self.textures is not None and self.worlds is None:
             raise InputError(f"--textures {self.textures} belongs to --worlds; leave it out")
         if not 1 <= self.workers <= 1024:
@@ -76,7 +81,7 @@ class Synthesize:
             refused = self._make(synthesis, lines)
         self._report(synthesis, refused, time.perf_counter() - start)
         if refused == len(synthesis.todo) and not synthesis.present:
-            raise InputError(f"none of the {refused} pictures could be used; give other ones with --photos")
+            raise InputError(f"none of the {refused} pictures could be used; the lines above say why")
         return 0
 
     def interrupted(self) -> str:
@@ -91,8 +96,10 @@ class Synthesize:
         return SynthesisOptions(names, self.strength, self.seed, self.steps, self.rgb, self.device, self.textures)
 
     def _jobs(self, options: "SynthesisOptions") -> "list[Job]":
-        from lyra.synthesis import photo_jobs, world_jobs
+        from lyra.synthesis import photo_jobs, prompt_jobs, world_jobs
 
+        if self.prompts is not None:
+            return prompt_jobs(self.prompts, options)
         if self.photos is not None:
             return photo_jobs(self.photos, options)
         assert self.worlds is not None

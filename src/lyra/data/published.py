@@ -11,7 +11,7 @@ import io
 import pickle
 import re
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -31,7 +31,16 @@ FPS = 24.0
 REVERSED_VIEW = 6
 """First of the views that show the scene played backwards."""
 _PATHS = tuple(spec.name for spec in OFFICIAL_TRAJECTORIES)
-_DAMAGE = (OSError, ValueError, KeyError, EOFError, RuntimeError, zipfile.BadZipFile, pickle.UnpicklingError)
+_DAMAGE = (
+    OSError,
+    ValueError,
+    KeyError,
+    IndexError,
+    EOFError,
+    RuntimeError,
+    zipfile.BadZipFile,
+    pickle.UnpicklingError,
+)
 
 
 class PublishedFolder:
@@ -98,12 +107,12 @@ class PublishedFolder:
         z, paths, clips, depths = [], [], [], []
         for name, view in self.views.items():
             first = read_video(view / "rgb" / f"{key}.mp4", frames=None if rgb else 1)
-            c2w, K = _poses(view / "pose" / f"{key}.npz"), _intrinsics(view / "intrinsics" / f"{key}.npz")
+            c2w, K = read_poses(view / "pose" / f"{key}.npz"), read_intrinsics(view / "intrinsics" / f"{key}.npz")
             paths.append(Trajectory(name, Cameras(c2w, K, first.height, first.width)))
             z.append(_latent(view / "latent" / f"{key}.pkl"))
             clips.append((first.rgb * 255).round().to(torch.uint8))
             archive = view / "depth" / f"{key}.zip"
-            depths.append(_depth(archive) if archive.exists() else None)
+            depths.append(read_depth_archive(archive) if archive.exists() else None)
         source = clips[0][:1].float() / 255
         known = [depth for depth in depths if depth is not None]
         depth = torch.stack(known) if len(known) == len(depths) else None
@@ -160,17 +169,29 @@ def write_published(root: Path | str, record: SceneRecord, space: LatentSpace, f
         with replacing(view / "latent" / f"{record.key}.pkl", "latents") as temporary:
             torch.save(z[index : index + 1].numpy(), temporary)
         if record.depth is not None and record.mask is not None:
-            _save_depth(view / "depth" / f"{record.key}.zip", torch.where(record.mask, record.depth, 0)[index].cpu())
+            write_depth_archive(
+                view / "depth" / f"{record.key}.zip", torch.where(record.mask, record.depth, 0)[index].cpu()
+            )
         write_video(view / "rgb" / f"{record.key}.mp4", record.frames[index].cpu(), FPS)
 
 
-def _poses(path: Path) -> Tensor:
+def read_poses(path: Path) -> Tensor:
+    """[T, 4, 4] c2w of ``pose/<clip>.npz``.
+
+    Raises:
+        InputError: missing, damaged, or no rigid motions.
+    """
     c2w = _load_npz(path, (4, 4))
     require_rigid(c2w, str(path))
     return c2w
 
 
-def _intrinsics(path: Path) -> Tensor:
+def read_intrinsics(path: Path) -> Tensor:
+    """[T, 3, 3] in pixels, of ``intrinsics/<clip>.npz``.
+
+    Raises:
+        InputError: missing, damaged, or no intrinsics.
+    """
     four = _load_npz(path, (4,))
     if not bool(torch.isfinite(four).all() & (four[:, :2] > 0).all()):
         raise CorruptRecordError(f"intrinsics {path} are none; export them again")
@@ -221,12 +242,23 @@ def _array_parts() -> list[Any]:
     return [np.ndarray, np.dtype, *kinds, *((reconstruct, name) for name in names)]
 
 
-def _depth(path: Path) -> Tensor:
-    """[T, H, W] float32 z, 0 where it is not known."""
+def read_depth_archive(path: Path, wanted: Sequence[int] | None = None) -> Tensor:
+    """[T, H, W] float32 z of ``depth/<clip>.zip``, 0 where it is not known.
+
+    Args:
+        path: the archive.
+        wanted: which frames, in order; by default all.
+
+    Raises:
+        InputError: missing, damaged, or without a wanted frame.
+    """
     frames = []
     try:
-        with zipfile.ZipFile(path) as archive:
-            for name in sorted(name for name in archive.namelist() if re.fullmatch(r"\d+\.exr", name)):
+        with zipfile.ZipFile(require_file(path, "depth")) as archive:
+            names = sorted(name for name in archive.namelist() if re.fullmatch(r"\d+\.exr", name))
+            if wanted is not None:
+                names = [names[number] for number in wanted]
+            for name in names:
                 frames.append(torch.from_numpy(read_exr(archive.read(name), "Z", f"{path}: {name}")))
         depth = torch.stack(frames)
     except InputError:
@@ -236,7 +268,8 @@ def _depth(path: Path) -> Tensor:
     return torch.where(torch.isfinite(depth) & (depth > 0), depth, 0.0)
 
 
-def _save_depth(path: Path, depth: Tensor) -> None:
+def write_depth_archive(path: Path, depth: Tensor) -> None:
+    """Write [T, H, W] z, 0 where it is not known, as half floats."""
     with replacing(path, "depth") as temporary, zipfile.ZipFile(temporary, "w") as archive:
         for frame, values in enumerate(depth):
             content = io.BytesIO(write_exr(values.float().numpy(), "Z")).getvalue()

@@ -47,14 +47,15 @@ def guided(conditional: Denoiser, unconditional: Denoiser, guidance: Guidance) -
     Estimates of the clean x and raw network outputs give the same result: one is an affine map of the other. That holds
     for ``refresh`` 1; a difference that is kept is one of estimates of the clean x.
     """
-    count, difference = 0, None
+    count = 0
+    difference: Tensor | None = None
 
     def denoise(x: Tensor, sigma: Tensor) -> Tensor:
         nonlocal count, difference
         wanted = conditional(x, sigma)
         if not guidance.acts(float(sigma[0])):
             return wanted
-        if count % guidance.refresh == 0:
+        if difference is None or count % guidance.refresh == 0:
             difference = wanted - unconditional(x, sigma)
         count += 1
         return wanted + guidance.weight * difference

@@ -8,7 +8,8 @@ import torch
 
 from lyra.hub import load_model
 from lyra.metrics import lpips, psnr, ssim
-from lyra.pipeline import GenerateOptions, Pipeline
+from lyra.pipeline import Pipeline
+from lyra.results import GenerateOptions
 
 
 @torch.no_grad()

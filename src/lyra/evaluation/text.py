@@ -23,7 +23,8 @@ from lyra.hub import load_model
 from lyra.io.images import NANO_GRID
 from lyra.metrics import psnr
 from lyra.models.perceptual import SqueezePerceptual
-from lyra.pipeline import GenerateOptions, Pipeline, resolve_device
+from lyra.pipeline import Pipeline, resolve_device
+from lyra.results import GenerateOptions
 from lyra.stages import illustrate
 from lyra.stages.illustrate import GUIDANCE, require_illustrator
 from lyra.worlds import load_textures

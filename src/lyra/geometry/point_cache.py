@@ -64,7 +64,8 @@ class PointCache:
         points: [N, H, W, 3] world points in pixel order.
         rgb: [N, 3, H, W] 0…1.
         weights: [N, H, W] float, 0 where a point is not splatted.
-        boundary: [H, W] bool, depth edges of the first source; it serves the later ones too, as published.
+        boundary: [H, W] bool, depth edges of the first source; it serves the later ones too, as published. Frames of a
+            video have edges of their own, [N, H, W].
     """
 
     config: CacheConfig
@@ -164,9 +165,36 @@ class PointCache:
         )
         colour = colour.clamp(0, 1)
         if self.config.foreground:
-            boundary = self.boundary[None]
+            boundary = self.boundary[None] if self.boundary.dim() == 2 else self.boundary[number]
             return mask_occluded_by_edges(points, boundary, w2c, K, colour, depth, mask, PIXEL_CENTRE)
         return colour, depth, mask
+
+
+@torch.no_grad()
+def see_frame_by_frame(
+    rgb: Tensor, depth: Tensor, c2w: Tensor, K: Tensor, targets: Tensor, config: CacheConfig | None = None
+) -> CacheView:
+    """Every frame of a video splatted into the camera of the same number: GEN3C's cache of a moving scene.
+
+    Args:
+        rgb: [T, 3, H, W] 0…1.
+        depth: [T, H, W] z along the optical axis, 0 where it is not known.
+        c2w, K: [T, 4, 4] and [T, 3, 3], of the video.
+        targets: [T, 4, 4] c2w of the cameras that look; their intrinsics are those of the video.
+        config: defaults to Lyra-1's; there is one buffer whatever it says.
+    """
+    config = config or CacheConfig()
+    parts = []
+    for start in range(0, len(rgb), TOGETHER):
+        group = range(start, min(start + TOGETHER, len(rgb)))
+        near = [depth[frame].clamp(0, config.farthest) for frame in group]
+        lifted = [_lifted(one, c2w[frame], K[frame], config) for one, frame in zip(near, group, strict=True)]
+        points, weights = (torch.stack(values) for values in zip(*lifted, strict=True))
+        frames = slice(group.start, group.stop)
+        cache = PointCache(config, points, rgb[frames], weights, ~reliable_mask(torch.stack(near)))
+        number = torch.arange(len(group), device=rgb.device)
+        parts.append(cache._splat(points, number, invert_rigid(targets[frames]), K[frames], *depth.shape[1:]))
+    return CacheView(*(torch.cat(part)[:, None] for part in zip(*parts, strict=True)))
 
 
 def _lifted(depth: Tensor, c2w: Tensor, K: Tensor, config: CacheConfig) -> tuple[Tensor, Tensor]:

@@ -157,24 +157,26 @@ def plan_six(
 
     Args:
         frames: T, poses per path.
-        source: the source camera (one frame); every path starts there and shares its intrinsics and size.
+        source: the source camera (one frame); every path starts there and shares its intrinsics and size. For a video
+            T of them, which every path moves along with.
         centre_depth: z_c in scene units.
         factor: multiplies every strength; 2.0 gives more motion.
         generator: a CPU generator draws each strength uniformly from its published interval; None gives the published
             fixed strengths (left 0.25, right 0.2134, up 0.1134, zoom_out and zoom_in 0.3134, clockwise 0.4269).
 
     Raises:
-        ValueError: ``source`` has more than one frame.
+        ValueError: ``source`` has neither one frame nor T.
     """
-    if len(source) != 1:
-        raise ValueError(f"plan_six: the source should be one camera, got {len(source)}")
+    if len(source) not in (1, frames):
+        raise ValueError(f"plan_six: the source should be one camera or {frames}, got {len(source)}")
+    start = source.c2w[0] if len(source) == 1 else source.c2w
     planned = []
     for spec in OFFICIAL_TRAJECTORIES:
         strength = spec.fixed
         if generator is not None:
             strength = spec.low + (spec.high - spec.low) * torch.rand((), generator=generator).item()
         strength *= factor
-        c2w = trajectory_c2w(spec.name, frames, strength, centre_depth, source.c2w[0])
+        c2w = trajectory_c2w(spec.name, frames, strength, centre_depth, start)
         cameras = Cameras(c2w, source.K.expand(frames, 3, 3).contiguous(), source.height, source.width)
         planned.append(Trajectory(spec.name, cameras, strength))
     return tuple(planned)

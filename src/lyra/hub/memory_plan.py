@@ -3,7 +3,7 @@
 The road has phases, and the networks of one phase need not be there in another. The plan takes the fastest way that
 fits: weights on the device before weights that stream from host memory, large pieces before small ones. Nothing but
 8-bit storage changes the result, and that is chosen by the caller alone. Numbers of intermediate values are counted
-from the code of the networks, not measured; `SLACK` covers what the allocator loses.
+from the code of the networks; `SLACK` covers what the count and the allocator miss.
 """
 
 from dataclasses import dataclass
@@ -16,6 +16,7 @@ from torch import nn
 from lyra.models.decoder import DecoderConfig, GaussianDecoder
 from lyra.models.teacher import PublishedTeacher, TeacherConfig
 from lyra.models.teacher.null_text import drop_text
+from lyra.models.teacher.speed import Float8Linear, multiply_in_8_bits
 from lyra.models.tokenizer import CosmosTokenizer, CosmosTokenizerConfig
 from lyra.structures import InputError
 
@@ -29,20 +30,27 @@ SLACK = 1.08
 HOST_BASE = 3 * GIB
 """Host memory of the programme itself, its libraries, and one file of weights on its way."""
 
-TEACHER_UNITS, TEACHER_UNITS_LEAN = 14, 8
-"""Tensors of tokens x width that a block holds at once, by the library's code and by `lyra.models.teacher.lean`."""
+TEACHER_UNITS, TEACHER_UNITS_LEAN = 14, 9.2
+"""Tensors of tokens x width that a block holds at once, by the library's code and by `lyra.models.teacher.lean`
+(measured on an H100 with what `SLACK` adds: 14.5 and 9.6)."""
 
 CODEC_UNITS = 8
 """Feature maps of the finest level that the tokenizer holds at once: input, norm, activation, padded copies, output."""
 
-TRUNK_UNITS, TRUNK_UNITS_IN_PIECES = 23, 7
-"""Tensors of tokens x width that the 3D decoder's trunk holds at once (23: 7.4 GiB at 337,920 tokens, as reported)."""
+TRUNK_UNITS, TRUNK_UNITS_IN_PIECES, PIECE_UNITS = 23, 7, 72
+"""Tensors of tokens x width that the 3D decoder's trunk holds at once: with all tokens (measured on an H100: 20 with
+the fused scan, 23 without), in pieces, and for the tokens of a piece beside those."""
 
 GAUSSIAN_BYTES, KEPT_BYTES = 190, 460
 """Per Gaussian of the head: raw channels twice, rays, activated values, sorting; per kept one: values, rasteriser."""
 
 PIECES_OF_CLIP = (16, 8, 4, 2, 1)
-TOKENS_TOGETHER = (None, 1 << 16, 1 << 14)
+TOKENS_TOGETHER = (None, 1 << 15, 1 << 14, 1 << 13)
+Where = Literal["resident", "streamed"]
+WAYS: tuple[tuple[Where, bool], ...] = (
+    ("resident", False), ("resident", True), ("streamed", False), ("streamed", True),
+)  # fmt: skip
+"""Where the teacher's weights lie, and whether its blocks compute in parts: the fastest first."""
 
 
 @dataclass(frozen=True)
@@ -78,13 +86,15 @@ class Choice:
         lean: whether its blocks compute in parts.
         clip_together: latent frames that pass the tokenizer at once, None for all.
         tokens_together: tokens that pass the 3D decoder at once, None for all.
+        products: whether the teacher's large weights are 8-bit numbers that are multiplied as such.
     """
 
-    teacher: Literal["resident", "streamed"] = "resident"
+    teacher: Where = "resident"
     eight_bits: bool = False
     lean: bool = False
     clip_together: int | None = None
     tokens_together: int | None = None
+    products: bool = False
 
 
 @dataclass(frozen=True)
@@ -157,27 +167,34 @@ class _Weights:
     decoder: int
 
 
-def plan_memory(work: Workload, device: int, host: int, eight_bits: bool = False) -> MemoryPlan:
+def plan_memory(work: Workload, device: int, host: int, eight_bits: bool = False, products: bool = False) -> MemoryPlan:
     """The fastest way to hold the networks that fits.
 
     Args:
         work: what is to be computed.
         device, host: bytes that may be used there.
         eight_bits: store the teacher's large weights in 8 bits.
+        products: keep the teacher's large weights as 8-bit numbers that are multiplied as such, if all weights then
+            fit on the device.
 
     Raises:
         InputError: no way fits; the message says what the smallest would need.
     """
-    weights = _weights(work, eight_bits)
-    codec = {together: _codec(work, together) for together in _pieces(work)}
-    smallest = Choice("streamed", eight_bits, True, min(codec), TOKENS_TOGETHER[-1])
-    clip = next((k for k in codec if max(_clip_phases(work, weights, k)) <= device), min(codec))
-    tokens = next((n for n in TOKENS_TOGETHER if _decode(work, weights, clip, n) <= device), TOKENS_TOGETHER[-1])
-    for teacher, lean in (("resident", False), ("resident", True), ("streamed", False), ("streamed", True)):
-        choice = Choice(teacher, eight_bits, lean, clip if clip < max(codec) else None, tokens)  # type: ignore[arg-type]
+    codec = _pieces(work)
+    plain = _weights(work, eight_bits, False)
+    clip = next((k for k in codec if max(_clip_phases(work, plain, k)) <= device), min(codec))
+    tokens = next((n for n in TOKENS_TOGETHER if _decode(work, plain, clip, n) <= device), TOKENS_TOGETHER[-1])
+    ways: list[tuple[Where, bool, bool]] = [(where, lean, False) for where, lean in WAYS]
+    if products:
+        ways = [(where, lean, True) for where, lean in WAYS if where == "resident"] + ways
+    for where, lean, multiplied in ways:
+        pieces = clip if clip < max(codec) else None
+        choice = Choice(where, eight_bits and not multiplied, lean, pieces, tokens, multiplied)
+        weights = _weights(work, choice.eight_bits, multiplied)
         phases = _phases(work, weights, choice, clip)
         if max(p.device for p in phases) <= device and max(p.host for p in phases) <= host:
             return MemoryPlan(choice, phases, device, host, weights.teacher)
+    smallest, weights = Choice("streamed", eight_bits, True, min(codec), TOKENS_TOGETHER[-1]), plain
     phases = _phases(work, weights, smallest, min(codec))
     needed, beside = max(p.device for p in phases), max(p.host for p in phases)
     if needed > device:
@@ -195,7 +212,7 @@ def plan_memory(work: Workload, device: int, host: int, eight_bits: bool = False
 
 def phases_of(work: Workload, choice: Choice) -> tuple[Phase, ...]:
     """What a choice holds where, whether it fits or not."""
-    weights = _weights(work, choice.eight_bits)
+    weights = _weights(work, choice.eight_bits, choice.products)
     return _phases(work, weights, choice, choice.clip_together or max(_pieces(work)))
 
 
@@ -205,13 +222,15 @@ def _pieces(work: Workload) -> tuple[int, ...]:
     return (whole, *(k for k in PIECES_OF_CLIP if k < whole))
 
 
-@lru_cache(maxsize=4)
-def _weights(work: Workload, eight_bits: bool) -> _Weights:
+@lru_cache(maxsize=8)
+def _weights(work: Workload, eight_bits: bool, products: bool) -> _Weights:
     with torch.device("meta"):
         teacher, decoder = PublishedTeacher(work.teacher), GaussianDecoder(work.decoder)
         tokenizer = CosmosTokenizer(work.tokenizer)
     if not work.text:
         drop_text(teacher)
+    if products:
+        multiply_in_8_bits(teacher)
     blocks = teacher.backbone.transformer_blocks
     return _Weights(
         _bytes(teacher, work.compute, eight_bits),
@@ -222,12 +241,14 @@ def _weights(work: Workload, eight_bits: bool) -> _Weights:
 
 
 def _bytes(module: nn.Module, compute: int, eight_bits: bool) -> int:
-    """Bytes of the parameters; under 8-bit storage norms, modulation and embeddings keep their type."""
+    """Bytes of the weights; under 8-bit storage norms, modulation and embeddings keep their type."""
     kept = ("norm", "patch_embed", "pos_embed")
-    return sum(
+    stored = sum(
         p.numel() * (1 if eight_bits and not any(part in name for part in kept) else compute)
         for name, p in module.named_parameters()
     )
+    products = (part for part in module.modules() if isinstance(part, Float8Linear))
+    return stored + sum(b.numel() * b.element_size() for part in products for b in part.buffers())
 
 
 def _codec(work: Workload, together: int) -> int:
@@ -253,7 +274,7 @@ def _decode(work: Workload, weights: _Weights, together: int, tokens: int | None
     rays = pixels * 6 * (2 if work.decoder.ray_dtype == "bfloat16" else 4)
     encode = weights.tokenizer + rays + _codec(work, together)
     units = TRUNK_UNITS if tokens is None else TRUNK_UNITS_IN_PIECES
-    piece = 0 if tokens is None else min(tokens, count) * work.decoder.width * TRUNK_UNITS * work.compute
+    piece = 0 if tokens is None else min(tokens, count) * work.decoder.width * PIECE_UNITS * work.compute
     trunk = int(SLACK * (count * work.decoder.width * units * work.compute + piece))
     gaussians = work.views * pixels // 64
     return weights.decoder + max(encode, weights.tokenizer + max(trunk, gaussians * GAUSSIAN_BYTES))
@@ -272,7 +293,7 @@ def _phases(work: Workload, weights: _Weights, choice: Choice, together: int) ->
     warp, pictures = _clip_phases(work, weights, together)
     gaussians = work.views * work.frames * work.height * work.width // 64
     kept = int(gaussians * (1 - work.decoder.prune_ratio))
-    bits = "8 bits" if choice.eight_bits else f"{8 * work.compute} bits"
+    bits = "8 bits" if choice.eight_bits or choice.products else f"{8 * work.compute} bits"
     where = "two of its blocks, the rest streams from host memory" if streamed else "all of its weights"
     pieces = "whole clips" if choice.clip_together is None else f"{choice.clip_together} of its latent frames at once"
     at_once = "all tokens" if choice.tokens_together is None else f"{choice.tokens_together:,} tokens at once"

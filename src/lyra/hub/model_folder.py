@@ -10,7 +10,7 @@ from types import TracebackType
 from typing import Any, TypeVar
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from lyra.hub.config_json import config_from_dict
 from lyra.hub.folder_card import FolderCard
@@ -25,6 +25,8 @@ SPARE_BYTES = 1 << 28
 """Left free on the disk beyond what is written."""
 
 _Network = TypeVar("_Network", bound=nn.Module)
+Convert = Callable[[str, Tensor], Mapping[str, Tensor]]
+"""A tensor of the files, by name, to what a network stores for it."""
 
 
 class NewModelFolder:
@@ -113,6 +115,7 @@ def load_network(
     device: torch.device | str = "cpu",
     dtype: torch.dtype | None = None,
     prepare: Callable[[_Network], None] | None = None,
+    convert: Convert | None = None,
 ) -> _Network:
     """Build a network of a model folder without ever holding a second copy of its weights.
 
@@ -123,6 +126,7 @@ def load_network(
         dtype: type of the large weights, None as stored; what is stored in float32 stays so.
         prepare: changes the network while its weights are shapes alone; those that it makes smaller than 16 bits are
             put on the device that small.
+        convert: what the changed network stores for a tensor of the files, by name; none for what it does without.
 
     Raises:
         InputError: absent, cut off or damaged files, a network of another class, or names that do not fit.
@@ -137,10 +141,12 @@ def load_network(
     if prepare is not None:
         prepare(network)
     expected, state = network.state_dict(), {}
-    for name, tensor in read_shards(folder, card.files, device):
-        if name in expected and expected[name].dtype.itemsize == 1:
-            tensor = tensor.to(expected[name].dtype)
-        state[name] = tensor.to(dtype) if dtype is not None and tensor.dtype == torch.bfloat16 else tensor
+    for found_name, found_tensor in read_shards(folder, card.files, device):
+        stored = {found_name: found_tensor} if convert is None else convert(found_name, found_tensor)
+        for name, tensor in stored.items():
+            if name in expected and expected[name].dtype.itemsize == 1:
+                tensor = tensor.to(expected[name].dtype)
+            state[name] = tensor.to(dtype) if dtype is not None and tensor.dtype == torch.bfloat16 else tensor
     wrong = sorted(set(expected) ^ set(state)) or [n for n in expected if expected[n].shape != state[n].shape]
     if wrong:
         raise InputError(f"{folder}: weights do not fit the card: {', '.join(wrong[:6])}; import the checkpoints again")

@@ -3,7 +3,7 @@
 from lyra.nn.attention import Attention, Mlp, TransformerBlock
 from lyra.nn.attention_kernel import fast_attention
 from lyra.nn.patch_embed import PatchEmbed3d
-from lyra.nn.precision import full_precision
+from lyra.nn.precision import full_precision, processor_has_bfloat16, reduced_precision, uses_bfloat16
 from lyra.nn.ssm import BidirectionalMamba2, MambaBlock, chunked_scan, recurrent_scan
 
 __all__ = [
@@ -16,5 +16,8 @@ __all__ = [
     "chunked_scan",
     "fast_attention",
     "full_precision",
+    "processor_has_bfloat16",
     "recurrent_scan",
+    "reduced_precision",
+    "uses_bfloat16",
 ]

@@ -1,6 +1,7 @@
-"""A stretch of code that autocast must leave alone."""
+"""Stretches of code that autocast must leave alone, and those that gain from it."""
 
 from contextlib import AbstractContextManager, nullcontext
+from functools import cache
 
 import torch
 
@@ -13,3 +14,30 @@ def full_precision(device: torch.device) -> AbstractContextManager[object]:
     if device.type == "meta":  # shape inference only; autocast does not know this device
         return nullcontext()
     return torch.autocast(device_type=device.type, enabled=False)
+
+
+def reduced_precision(device: torch.device, exact: bool = False) -> AbstractContextManager[object]:
+    """Context in which matrix products and convolutions run in bfloat16 where ``device`` has units for it.
+
+    GPUs have, of processors those with AVX512-BF16 or AMX. Elsewhere bfloat16 would be emulated and slower, so nothing
+    changes there.
+
+    Args:
+        device: where the networks are.
+        exact: keep float32 in any case.
+    """
+    if not uses_bfloat16(device, exact):
+        return nullcontext()
+    return torch.autocast(device_type=device.type, dtype=torch.bfloat16)
+
+
+def uses_bfloat16(device: torch.device, exact: bool = False) -> bool:
+    """Whether `reduced_precision` changes anything."""
+    return not exact and (device.type == "cuda" or (device.type == "cpu" and processor_has_bfloat16()))
+
+
+@cache
+def processor_has_bfloat16() -> bool:
+    """Whether this processor multiplies bfloat16 matrices in hardware."""
+    questions = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")  # torch offers no public ones
+    return any(bool(getattr(torch.cpu, question, bool)()) for question in questions)

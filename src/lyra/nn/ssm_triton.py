@@ -16,7 +16,9 @@ With dS' the gradient of S', and R_ij = (dy_i . x_j) G_ij exp(s_i - s_j) dt_j fo
 and those of dt and A follow from ds by a running sum from the end of the chunk. Row and column sums of R are taken of
 the same numbers, so they cancel to float32 rounding whatever the dtype of x.
 
-Steps, decays, states and sums are float32; products run in the dtype of x. Results are the same bits in every run.
+Steps, decays, states and sums are float32; products run in the dtype of x. Differences of running sums would lose in
+float32 what the exponential then shows, so for float32 values each sum is kept as two numbers, itself and the rest that
+rounding took from it. Results are the same bits in every run.
 """
 
 from typing import Any
@@ -86,27 +88,27 @@ class _Scan(torch.autograd.Function):
         tile: int,
     ) -> Tensor:
         plan = _Plan(x, B, reverse, chunk, tile)
-        steps, sums = plan.steps_and_sums(dt, A)
-        states = plan.outer_sums(x, steps * plan.to_end(sums), B)
+        steps, sums, rests = plan.steps_and_sums(dt, A)
+        states = plan.outer_sums(x, steps * plan.to_end(sums, rests), B)
         plan.carry(states, sums, backward=False)
         with full_precision(x.device):
             products = plan.in_chunks(C) @ plan.in_chunks(B).mT
-        y = plan.mix(products, x, steps, sums, C, states, D, backward=False)
-        ctx.save_for_backward(x, dt, A, B, C, D, steps, sums, states, products)
+        y = plan.mix(products, x, steps, sums, rests, C, states, D, backward=False)
+        ctx.save_for_backward(x, dt, A, B, C, D, steps, sums, rests, states, products)
         ctx.plan = plan
         return y
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, dy: Tensor) -> tuple[Tensor | None, ...]:
-        x, dt, A, B, C, D, steps, sums, states, products = ctx.saved_tensors
+        x, dt, A, B, C, D, steps, sums, rests, states, products = ctx.saved_tensors
         plan: _Plan = ctx.plan
-        from_start, to_end = sums.exp(), plan.to_end(sums)
+        from_start, to_end = sums.exp(), plan.to_end(sums, rests)
         slopes = plan.outer_sums(dy, from_start, C)
         plan.carry(slopes, sums, backward=True)  # of each chunk's last state
-        dx = plan.mix(products, dy, steps, sums, B, slopes, D, backward=True)
+        dx = plan.mix(products, dy, steps, sums, rests, B, slopes, D, backward=True)
 
-        d_products, rows, columns, direct = plan.pairs(dy, x, products, steps, sums)
+        d_products, rows, columns, direct = plan.pairs(dy, x, products, steps, sums, rests)
         dC, q = plan.gather(dy, states, from_start, from_start, C)
         dB, r = plan.gather(x, slopes, to_end * steps, to_end, B)
         d_products = d_products.to(x.dtype)
@@ -117,7 +119,7 @@ class _Scan(torch.autograd.Function):
         d_sums = (rows + q - steps * d_steps).unflatten(-1, (plan.chunks, plan.chunk))
         # the state after a chunk is the one before the next; after the last chunk nothing reads it
         d_sums[..., :-1, -1] += plan.products_of_states(slopes[:, :-1], states[:, 1:])
-        d_rates = d_sums.flip(-1).cumsum(-1).flip(-1).flatten(-2)  # of a = dt A
+        d_rates = d_sums.flip(-1).cumsum(-1, dtype=plan.wide).flip(-1).flatten(-2).float()  # of a = dt A
         d_steps = plan.back_in_order(d_steps + d_rates * A[:, None])
         dA = (d_rates * steps).sum(dim=(0, 2))
         return dx, d_steps.to(dt.dtype), dA, dB.to(B.dtype), dC.to(C.dtype), direct, None, None, None
@@ -136,19 +138,26 @@ class _Plan:
         self.device = x.device
         self.columns = max(16, triton.next_power_of_2(self.size))
         self.block = min(128, max(16, triton.next_power_of_2(self.state)))
-        self.precision = "ieee" if x.dtype == torch.float32 else "tf32"
+        self.exact = x.dtype == torch.float32
+        self.wide = torch.float64 if self.exact else torch.float32
+        self.precision = "ieee" if self.exact else "tf32"
         self.common = {"CHUNK": self.chunk, "TILE": tile, "REVERSE": reverse, "PRECISION": self.precision}
 
-    def steps_and_sums(self, dt: Tensor, A: Tensor) -> tuple[Tensor, Tensor]:
-        """Steps in order, 0 behind the last token, and the running sums of dt A in each chunk: [b, heads, padded]."""
-        steps = F.pad(self._ordered(dt).mT, (0, self.padded - self.length)).contiguous()
-        sums = (steps * A[:, None]).unflatten(-1, (self.chunks, self.chunk)).cumsum(-1).flatten(-2)
-        return steps, sums
+    def steps_and_sums(self, dt: Tensor, A: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Steps in order, 0 behind the last token, and the running sums of dt A in each chunk: [b, heads, padded].
 
-    def to_end(self, sums: Tensor) -> Tensor:
+        The third is what float32 leaves out of the sums; for half precision, where it does not matter, it is empty.
+        """
+        steps = F.pad(self._ordered(dt).mT, (0, self.padded - self.length)).contiguous()
+        rates = steps.to(self.wide) * A.to(self.wide)[:, None]
+        exact = rates.unflatten(-1, (self.chunks, self.chunk)).cumsum(-1).flatten(-2)
+        sums = exact.float()
+        return steps, sums, (exact - sums).float() if self.exact else sums[:0]
+
+    def to_end(self, sums: Tensor, rests: Tensor) -> Tensor:
         """[b, heads, padded]: the decay from each token to the end of its chunk."""
-        parts = sums.unflatten(-1, (self.chunks, self.chunk))
-        return (parts[..., -1:] - parts).exp().flatten(-2)
+        parts = [part.unflatten(-1, (self.chunks, self.chunk)) for part in ((sums, rests) if self.exact else (sums,))]
+        return sum(part[..., -1:] - part for part in parts).exp().flatten(-2)
 
     def in_chunks(self, directions: Tensor) -> Tensor:
         """[b, l, n] to [b, chunks, K, n], in order, zero behind the last token."""
@@ -191,6 +200,7 @@ class _Plan:
         values: Tensor,
         steps: Tensor,
         sums: Tensor,
+        rests: Tensor,
         directions: Tensor,
         states: Tensor,
         D: Tensor,
@@ -200,14 +210,14 @@ class _Plan:
         out = torch.empty(values.shape, dtype=values.dtype, device=self.device)
         grid = (self.batch * self.chunks * (self.chunk // self.tile), self.heads)
         _mix[grid](
-            products, values, steps, sums, directions, states, D, out, self.length, self.chunks, self.heads, self.size,
-            self.state, *values.stride(), *directions.stride(), *out.stride(), BACKWARD=backward,
-            COLUMNS=self.columns, BLOCK=min(64, self.block), num_warps=_WARPS, **self.common,
+            products, values, steps, sums, rests, directions, states, D, out, self.length, self.chunks, self.heads,
+            self.size, self.state, *values.stride(), *directions.stride(), *out.stride(), BACKWARD=backward,
+            COLUMNS=self.columns, BLOCK=min(64, self.block), EXACT=self.exact, num_warps=_WARPS, **self.common,
         )  # fmt: skip
         return out
 
     def pairs(
-        self, dy: Tensor, x: Tensor, products: Tensor, steps: Tensor, sums: Tensor
+        self, dy: Tensor, x: Tensor, products: Tensor, steps: Tensor, sums: Tensor, rests: Tensor
     ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """Gradients of G [b, chunks, K, K] and D [heads]; row sums of R, column sums of R / dt: [b, heads, padded]."""
         tiles = self.chunk // self.tile
@@ -216,8 +226,9 @@ class _Plan:
         columns = self._new(self.chunks, self.heads, tiles, self.chunk, zero=True)
         direct = self._new(self.chunks, tiles, self.heads)
         _pairs[(self.batch * self.chunks, tiles, tiles)](
-            dy, x, products, steps, sums, gradient, rows, columns, direct, self.length, self.chunks, self.heads,
-            self.size, *dy.stride(), *x.stride(), COLUMNS=self.columns, num_warps=_WARPS, **self.common,
+            dy, x, products, steps, sums, rests, gradient, rows, columns, direct, self.length, self.chunks, self.heads,
+            self.size, *dy.stride(), *x.stride(), COLUMNS=self.columns, EXACT=self.exact, num_warps=_WARPS,
+            **self.common,
         )  # fmt: skip
         row, column = (part.sum(dim=3).transpose(1, 2).flatten(-2) for part in (rows, columns))
         return gradient, row, column, direct.sum(dim=(0, 1, 2))
@@ -302,9 +313,9 @@ def _carry(states, total, chunks, heads, area, BACKWARD: tl.constexpr, BLOCK: tl
 
 @triton.jit
 def _mix(
-    products, values, steps, sums, directions, states, direct, out, length, chunks, heads, size, state,
+    products, values, steps, sums, rests, directions, states, direct, out, length, chunks, heads, size, state,
     values_b, values_l, values_h, values_p, directions_b, directions_l, directions_n, out_b, out_l, out_h, out_p,
-    BACKWARD: tl.constexpr, COLUMNS: tl.constexpr, BLOCK: tl.constexpr,
+    BACKWARD: tl.constexpr, COLUMNS: tl.constexpr, BLOCK: tl.constexpr, EXACT: tl.constexpr,
     CHUNK: tl.constexpr, TILE: tl.constexpr, REVERSE: tl.constexpr, PRECISION: tl.constexpr,
 ):  # fmt: skip
     sign: tl.constexpr = -1 if REVERSE else 1
@@ -320,6 +331,7 @@ def _mix(
     out += b * out_b + first * out_l + h * out_h
     steps += (b * heads + h) * chunks * CHUNK + c * CHUNK
     sums += (b * heads + h) * chunks * CHUNK + c * CHUNK
+    rests += (b * heads + h) * chunks * CHUNK + c * CHUNK
     states += ((b * chunks + c) * heads + h) * size * state
     products += (b * chunks + c) * CHUNK * CHUNK
     p = tl.arange(0, COLUMNS)
@@ -339,7 +351,10 @@ def _mix(
         )
         total = tl.dot(direction, held.to(direction.dtype), total, input_precision=PRECISION)
     if BACKWARD:
-        total = total * tl.exp(tl.load(sums + CHUNK - 1) - sum_row)[:, None]
+        gap_to_end = tl.load(sums + CHUNK - 1) - sum_row
+        if EXACT:
+            gap_to_end += tl.load(rests + CHUNK - 1) - tl.load(rests + row)
+        total = total * tl.exp(gap_to_end)[:, None]
     else:
         total = total * tl.exp(sum_row)[:, None]
 
@@ -351,10 +366,14 @@ def _mix(
             weight = tl.load(products + column[None, :] * CHUNK + row[:, None]).to(tl.float32)
             keep = row[:, None] <= column[None, :]
             gap = sum_column[None, :] - sum_row[:, None]
+            if EXACT:
+                gap += tl.load(rests + column)[None, :] - tl.load(rests + row)[:, None]
         else:
             weight = tl.load(products + row[:, None] * CHUNK + column[None, :]).to(tl.float32)
             keep = row[:, None] >= column[None, :]
             gap = sum_row[:, None] - sum_column[None, :]
+            if EXACT:
+                gap += tl.load(rests + row)[:, None] - tl.load(rests + column)[None, :]
             weight = weight * tl.load(steps + column)[None, :]
         weight = tl.where(keep, weight * tl.exp(tl.where(keep, gap, 0.0)), 0.0)
         value = tl.load(
@@ -374,8 +393,8 @@ def _mix(
 
 @triton.jit
 def _pairs(
-    dy, x, products, steps, sums, gradient, rows, columns, direct, length, chunks, heads, size,
-    dy_b, dy_l, dy_h, dy_p, x_b, x_l, x_h, x_p, COLUMNS: tl.constexpr,
+    dy, x, products, steps, sums, rests, gradient, rows, columns, direct, length, chunks, heads, size,
+    dy_b, dy_l, dy_h, dy_p, x_b, x_l, x_h, x_p, COLUMNS: tl.constexpr, EXACT: tl.constexpr,
     CHUNK: tl.constexpr, TILE: tl.constexpr, REVERSE: tl.constexpr, PRECISION: tl.constexpr,
 ):  # fmt: skip
     sign: tl.constexpr = -1 if REVERSE else 1
@@ -391,6 +410,7 @@ def _pairs(
     x += b * x_b + first * x_l
     steps += b * heads * chunks * CHUNK + c * CHUNK
     sums += b * heads * chunks * CHUNK + c * CHUNK
+    rests += b * heads * chunks * CHUNK + c * CHUNK
     p = tl.arange(0, COLUMNS)
     row, column = upper * TILE + tl.arange(0, TILE), lower * TILE + tl.arange(0, TILE)
     keep = row[:, None] >= column[None, :]
@@ -412,6 +432,8 @@ def _pairs(
             tl.store(direct + ((b * chunks + c) * tiles + upper) * heads + h, own)
         table = h * chunks * CHUNK
         gap = tl.load(sums + table + row)[:, None] - tl.load(sums + table + column)[None, :]
+        if EXACT:
+            gap += tl.load(rests + table + row)[:, None] - tl.load(rests + table + column)[None, :]
         inner = tl.where(keep, inner * tl.exp(tl.where(keep, gap, 0.0)), 0.0)
         step = tl.load(steps + table + column)
         total += inner * step[None, :]

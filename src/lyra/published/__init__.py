@@ -1,7 +1,7 @@
 """The published checkpoints on the pipeline: other networks, a plan for their memory, several processes."""
 
 from lyra.published.pipeline import LoadOptions, PublishedPipeline
-from lyra.published.quality import QUALITIES, sampling_of
+from lyra.published.quality import QUALITIES, Quality, quality_of, sampling_of
 from lyra.published.ranks import Ranks
 
-__all__ = ["QUALITIES", "LoadOptions", "PublishedPipeline", "Ranks", "sampling_of"]
+__all__ = ["QUALITIES", "LoadOptions", "PublishedPipeline", "Quality", "Ranks", "quality_of", "sampling_of"]

@@ -1,7 +1,7 @@
 """The road with the published networks: loaded when needed, one trajectory at a time, on one or several GPUs."""
 
 import gc
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -10,6 +10,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from lyra.clock import Clock
+from lyra.data.vipe import clip_files, read_vipe
 from lyra.geometry.trajectories import OFFICIAL_TRAJECTORIES, trajectory_c2w
 from lyra.hub import load_model
 from lyra.hub.folder_card import FolderCard
@@ -20,22 +22,16 @@ from lyra.models.decoder import GaussianDecoder
 from lyra.models.depth import DepthNet
 from lyra.models.teacher import PublishedInputs, PublishedTeacher
 from lyra.models.teacher.lean import make_lean
+from lyra.models.teacher.null_text import drop_text, serves_text
 from lyra.models.teacher.offload import store_in_8_bits, stream_blocks
+from lyra.models.teacher.parallel import require_equal_shares, share_clip
+from lyra.models.teacher.speed import can_be_fast, compile_blocks, multiply_in_8_bits, stored_in_8_bits
 from lyra.models.tokenizer import CosmosTokenizer
-from lyra.pipeline import (
-    MODELS,
-    GenerateOptions,
-    Imagined,
-    Pipeline,
-    Progress,
-    Result,
-    StageReport,
-    Wording,
-    _Clock,
-    resolve_device,
-)
+from lyra.nn import fast_attention
+from lyra.pipeline import MODELS, Pipeline, resolve_device
 from lyra.preset import Preset, preset_of
 from lyra.published.ranks import Ranks
+from lyra.results import GenerateOptions, Imagined, Progress, Result, StageReport, Wording
 from lyra.stages import (
     PerceiveConfig,
     PublishedSampling,
@@ -46,6 +42,7 @@ from lyra.stages import (
     published_inputs,
     start_cache,
     warp_published,
+    warp_video,
 )
 from lyra.structures import Conditioning, Frames, InputError, Latents, Scene, Trajectory, Views
 
@@ -63,6 +60,9 @@ class LoadOptions:
         eight_bits: store the teacher's large weights in 8 bits.
         force: go on where sizes or trajectories are not those the weights were trained for.
         size: height and width of the pictures, ``None`` for the trained ones.
+        fast: compile the teacher's blocks and multiply 8-bit numbers, on GPUs that can and have room for all weights.
+        text: whether the teacher will read a text; without, it does without its cross-attention.
+        share: of several processes, let all compute every trajectory together instead of some each.
     """
 
     device: str = "auto"
@@ -70,6 +70,9 @@ class LoadOptions:
     eight_bits: bool = False
     force: bool = False
     size: tuple[int, int] | None = None
+    fast: bool = False
+    text: bool = False
+    share: bool = False
 
 
 class _Contributed(Exception):
@@ -94,6 +97,7 @@ class PublishedPipeline(Pipeline):
         plan: MemoryPlan,
         ranks: Ranks,
         force: bool = False,
+        reads_text: bool = False,
     ) -> None:
         super().__init__(depth_net, tokenizer, teacher, decoder, preset)
         self.tokenizer: CosmosTokenizer = tokenizer
@@ -101,6 +105,7 @@ class PublishedPipeline(Pipeline):
         self._shape = teacher  # without weights; they come when its phase begins
         self.sampling = PublishedSampling()
         self.texts: tuple[Tensor | None, Tensor | None] = (None, None)
+        self._reads_text = reads_text
         self.folder, self.plan, self.ranks, self.force = folder, plan, ranks, force
         tokenizer.together = plan.choice.clip_together
         decoder.trunk.together = plan.choice.tokens_together
@@ -115,14 +120,20 @@ class PublishedPipeline(Pipeline):
         """
         options = options or LoadOptions()
         device = resolve_device(Ranks.device(options.device))
-        ranks = Ranks.from_environment(device)
+        if device.index is not None:
+            torch.cuda.set_device(device)  # kernels of Triton are launched on the current one
+        ranks = Ranks.from_environment(device, options.share)
         preset = sized(preset_of(folder), options)
         shapes = network_shapes(folder, preset)
+        if ranks.share:
+            tokens = (1 + (preset.frames - 1) // 8) * (preset.height // 16) * (preset.width // 16)
+            require_equal_shares(ranks.world, tokens, shapes.teacher.config.heads)
         plan = plan_memory(
-            workload(shapes, preset, device),
+            workload(shapes, preset, device, options.text),
             device_memory(device, options.memory),
             host_memory() // ranks.beside,
             options.eight_bits,
+            options.fast and not ranks.share and can_be_fast(device),
         )
         dtype = torch.bfloat16 if device.type == "cuda" else torch.float32
         return PublishedPipeline(
@@ -135,6 +146,7 @@ class PublishedPipeline(Pipeline):
             plan,
             ranks,
             options.force,
+            options.text,
         )
 
     @property
@@ -184,7 +196,7 @@ class PublishedPipeline(Pipeline):
         views: Views,
         trajectories: tuple[Trajectory, ...],
         options: GenerateOptions,
-        clock: _Clock,
+        clock: Clock,
         wording: Wording | None,
     ) -> tuple[tuple[Conditioning, ...], Latents]:
         self.ranks.require_work(trajectories)
@@ -193,10 +205,10 @@ class PublishedPipeline(Pipeline):
         seen: dict[int, Conditioning] = {}
         inputs: dict[int, PublishedInputs] = {}
         with clock.stage("warp"):
-            cache = start_cache(views, self.preset.cache)
+            seen_along = self._sight(views)
             for number in mine:
                 clock.tell(StageReport("warp", detail=trajectories[number].name))
-                whole = warp_published(cache, trajectories[number], views.frames.rgb[0])
+                whole = seen_along(trajectories[number])
                 inputs[number] = published_inputs(whole, self.teacher.config, self.tokenizer, options.seed, prompt)
                 seen[number] = whole.frames(self.preset.kept)
         sampling = self.sampling if options.steps is None else replace(self.sampling, steps=options.steps)
@@ -231,11 +243,27 @@ class PublishedPipeline(Pipeline):
         return conditionings, Latents(z, tuple(trajectories), self.tokenizer.name)
 
     def _warp(self, views: Views, trajectories: Sequence[Trajectory]) -> tuple[Conditioning, ...]:
-        cache, source = start_cache(views, self.preset.cache), views.frames.rgb[0]
-        return tuple(warp_published(cache, path, source).frames(self.preset.kept) for path in trajectories)
+        seen_along = self._sight(views)
+        return tuple(seen_along(path).frames(self.preset.kept) for path in trajectories)
+
+    def _sight(self, views: Views) -> Callable[[Trajectory], Conditioning]:
+        """What is seen of a photo or of a video along a trajectory."""
+        if is_video(views):
+            return lambda path: warp_video(views, path, self.preset.cache)
+        cache = start_cache(views, self.preset.cache)
+        return lambda path: warp_published(cache, path, views.frames.rgb[0])
+
+    def _look(self, photo: Path | Photo, options: GenerateOptions, clock: Clock) -> tuple[Photo, Views]:
+        """Read a photo, and estimate its depth and camera; or a folder with a video that brings them."""
+        if not isinstance(photo, Path) or not photo.is_dir():
+            return super()._look(photo, options, clock)
+        require_video_choices(photo, self.preset, options)
+        with clock.stage("read"):
+            views = read_vipe(photo, self.preset.frames, self.preset.height, self.preset.width)
+        return Photo(views.frames[:1], None, ()), views.to(self.device)
 
     @torch.no_grad()
-    def imagine_frames(self, latents: Latents, conditionings: Sequence[Conditioning]) -> Tensor:
+    def imagine_frames(self, latents: Latents, conditionings: Sequence[Conditioning], exact: bool = False) -> Tensor:
         """The tokenizer's decode of every clip at the kept frames: [V, kept, 3, H, W] 0…1."""
         return torch.stack([self._pictures(clip, self.preset.kept) for clip in latents.z])
 
@@ -249,7 +277,10 @@ class PublishedPipeline(Pipeline):
         return torch.cat(found)
 
     def _decode(self, views: Views, latents: Latents, conditionings: tuple[Conditioning, ...], frames: Tensor) -> Scene:
-        return decode_published(latents, self.decoder, self.tokenizer, views.cameras[0], fps=self.preset.fps)
+        last = self.preset.frames - 1
+        times = (0, last // 2, last) if is_video(views) else (0,)
+        with fast_attention(self.device):
+            return decode_published(latents, self.decoder, self.tokenizer, views.cameras[0], times, self.preset.fps)
 
     def film(
         self,
@@ -277,7 +308,9 @@ class PublishedPipeline(Pipeline):
         if chunks < 1:
             raise InputError(f"{chunks} chunks: give at least 1")
         options = options or GenerateOptions()
-        clock = _Clock(progress or (lambda report: None), self.device)
+        if photo.is_dir():
+            raise InputError(f"{photo} is a folder; a film begins with a photo")
+        clock = Clock(progress or (lambda report: None), self.device)
         _, views = self._look(photo, options, clock)
         spec = {spec.name: spec for spec in OFFICIAL_TRAJECTORIES}.get(trajectory)
         strength = options.strength * (spec.fixed if spec is not None else NAMELESS_STRENGTH)
@@ -322,10 +355,13 @@ class PublishedPipeline(Pipeline):
     @contextmanager
     def _with_teacher(self) -> Iterator[None]:
         """Inside, the teacher has its weights."""
+        if not self._reads_text and any(text is not None for text in self.texts):
+            raise InputError("this teacher was opened without its cross-attention; open it with text=True")
         if self.teacher is self._shape:
             self.teacher = self._loaded_teacher()
         try:
-            yield
+            with fast_attention(self.device):
+                yield
         finally:
             if not self.plan.teacher_stays:
                 self.teacher = self._shape
@@ -339,14 +375,27 @@ class PublishedPipeline(Pipeline):
         place = torch.device("cpu") if streamed else self.device
 
         def prepare(network: PublishedTeacher) -> None:
+            if not self._reads_text:
+                drop_text(network)
+            if choice.products:
+                multiply_in_8_bits(network)
             if choice.eight_bits:
                 store_in_8_bits(network, dtype)
 
-        teacher = load_network(self.folder / "teacher", PublishedTeacher, place, dtype, prepare)
+        def convert(name: str, tensor: Tensor) -> dict[str, Tensor]:
+            if not self._reads_text and serves_text(name):
+                return {}
+            return stored_in_8_bits(name, tensor) if choice.products else {name: tensor}
+
+        teacher = load_network(self.folder / "teacher", PublishedTeacher, place, dtype, prepare, convert)
         if choice.lean:
             make_lean(teacher.backbone)
         if streamed:
             stream_blocks(teacher, self.device)
+        if choice.products and self.device.type == "cuda":
+            compile_blocks(teacher)
+        if self.ranks.share:
+            share_clip(teacher, self.ranks.world)
         return teacher
 
     def _models(self, wording: Wording | None) -> dict[str, dict[str, str]]:
@@ -390,7 +439,7 @@ def _shape(folder: Path, kind: type[Any]) -> Any:
         return network(config)
 
 
-def workload(shapes: NetworkShapes, preset: Preset, device: torch.device) -> Workload:
+def workload(shapes: NetworkShapes, preset: Preset, device: torch.device, text: bool) -> Workload:
     """What a run computes, for the memory plan."""
     return Workload(
         shapes.teacher.config,
@@ -401,6 +450,7 @@ def workload(shapes: NetworkShapes, preset: Preset, device: torch.device) -> Wor
         preset.width,
         len(preset.trajectories),
         2 if device.type == "cuda" else 4,
+        text,
     )
 
 
@@ -445,6 +495,29 @@ def sized(preset: Preset, options: LoadOptions) -> Preset:
             "asked for; leave the size out, or add --force to try"
         )
     return replace(preset, height=height, width=width)
+
+
+def is_video(views: Views) -> bool:
+    """Whether the source is a video, not a photo."""
+    return len(views.cameras) > 1
+
+
+def require_video_choices(folder: Path, preset: Preset, options: GenerateOptions) -> None:
+    """Refuse a folder that is no video with geometry, and what does not go with one.
+
+    Raises:
+        InputError: files are missing; a decoder of still scenes; or a choice that belongs to a photo.
+    """
+    clip_files(folder)
+    if preset.decoder != "decoder-dynamic":
+        raise InputError(
+            "this model folder has a 3D decoder of still scenes, a video needs the one of moving scenes; "
+            "import the checkpoints with --decoder dynamic"
+        )
+    given = {"depth": options.depth, "camera": options.cameras, "field of view": options.fov}
+    for name, value in given.items():
+        if value is not None:
+            raise InputError(f"video folder {folder} brings depth and cameras of its own; leave the {name} out")
 
 
 def require_trained(preset: Preset, options: GenerateOptions, force: bool) -> None:

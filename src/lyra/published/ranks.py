@@ -1,4 +1,4 @@
-"""Several processes on one job, as torchrun starts them: each takes some trajectories, all get the sum."""
+"""Several processes on one job, as torchrun starts them: each takes some trajectories, or all share every one."""
 
 import os
 from collections.abc import Sequence
@@ -15,13 +15,15 @@ class Ranks:
 
     Args:
         rank, world: number of this process, and how many there are.
+        share: whether all compute every trajectory together, instead of some each.
     """
 
-    def __init__(self, rank: int = 0, world: int = 1) -> None:
+    def __init__(self, rank: int = 0, world: int = 1, share: bool = False) -> None:
         self.rank, self.world = rank, world
+        self.share = share and world > 1
 
     @staticmethod
-    def from_environment(device: torch.device) -> "Ranks":
+    def from_environment(device: torch.device, share: bool = False) -> "Ranks":
         """The processes that torchrun started; one alone where it did not. Joins them over NCCL or gloo.
 
         Raises:
@@ -38,7 +40,7 @@ class Ranks:
                 dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
             except (RuntimeError, ValueError) as error:
                 raise InputError(f"the {world} processes do not find each other ({error}); use torchrun") from error
-        return Ranks(rank, world)
+        return Ranks(rank, world, share)
 
     @staticmethod
     def device(name: str) -> str:
@@ -59,12 +61,13 @@ class Ranks:
 
     def mine(self, count: int) -> range:
         """Which of ``count`` pieces of work this process takes."""
-        return range(self.rank, count, self.world)
+        return range(count) if self.share else range(self.rank, count, self.world)
 
     def together(self, parts: dict[int, Tensor], count: int) -> Tensor:
         """Parts [...] of all processes in order: [count, ...].
 
-        Every part is added to zeros of the others, so the values are exactly those that one process would have.
+        Every part is added to zeros of the others, so the values are exactly those that one process would have; where
+        all is shared, every process has all parts already.
 
         Args:
             parts: number of each part made here, and its value; all of one shape, type and device.
@@ -74,7 +77,7 @@ class Ranks:
         whole = like.new_zeros(count, *like.shape)
         for number, part in parts.items():
             whole[number] = part
-        if self.world > 1:
+        if self.world > 1 and not self.share:
             dist.all_reduce(whole)
         return whole
 
@@ -90,5 +93,8 @@ class Ranks:
         Raises:
             InputError: so.
         """
-        if self.world > len(pieces):
-            raise InputError(f"{self.world} processes for {len(pieces)} trajectories; start at most {len(pieces)}")
+        if self.world > len(pieces) and not self.share:
+            raise InputError(
+                f"{self.world} processes for {len(pieces)} trajectories; start at most {len(pieces)}, "
+                "or add --share-clips"
+            )

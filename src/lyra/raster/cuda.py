@@ -53,7 +53,7 @@ def rasterize_accumulated(
     if not len(means) or not views:
         return means.new_zeros(views, 5, height, width) + 0 * (means.sum() + colors.sum())
     ray = options.response == "ray"
-    if ray:
+    if ray and options.depth:
         z = means @ w2c[:, 2, :3].mT + w2c[:, 2, 3]
         z = z.mT if options.ray_depth_gradient else z.mT.detach()
         colors = torch.cat([colors.expand(views, -1, -1), pad(z[..., None], (0, 2))], dim=-1)
@@ -71,12 +71,14 @@ def rasterize_accumulated(
         far_plane=options.far,
         eps2d=options.eps2d,
         packed=False,
-        render_mode="RGB" if ray else "RGB+D",
+        render_mode="RGB+D" if options.depth and not ray else "RGB",
         rasterize_mode="antialiased" if options.antialiased else "classic",
         channel_chunk=3 if ray else 32,
         with_ut=ray,
         with_eval3d=ray,
     )
+    if planes.shape[-1] == 3:
+        planes = pad(planes, (0, 1))
     return torch.cat([planes[..., :4], alpha], dim=-1).permute(0, 3, 1, 2)
 
 

@@ -106,7 +106,8 @@ def rasterize(
     if any(options.background):
         background = torch.tensor(options.background, dtype=rgb.dtype, device=rgb.device)
         rgb = rgb + (1 - alpha) * background[:, None, None]
-    return rgb, (summed / alpha.clamp_min(1e-10))[:, 0], alpha[:, 0]
+    depth = summed / alpha.clamp_min(1e-10) if options.depth else torch.zeros_like(summed)
+    return rgb, depth[:, 0], alpha[:, 0]
 
 
 def _check_cameras(w2c: Tensor, K: Tensor) -> None:

@@ -31,6 +31,8 @@ class RenderOptions:
         ray_depth_gradient: under ``"ray"``, let the depth picture differentiate z itself. Off by default because gsplat
             treats z as a constant there: depth then only moves the blending weights. Under ``"ewa"`` z always
             has its gradient.
+        depth: whether the depth picture is wanted. Without, it is zero everywhere, and the ray response on a GPU needs
+            half the work.
 
     Raises:
         InputError: a value is outside its range.
@@ -44,6 +46,7 @@ class RenderOptions:
     antialiased: bool = False
     backend: Literal["auto", "cpu", "cuda", "reference"] = "auto"
     ray_depth_gradient: bool = False
+    depth: bool = True
 
     def __post_init__(self) -> None:
         if self.response not in ("ewa", "ray"):

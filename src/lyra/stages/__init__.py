@@ -15,7 +15,7 @@ from lyra.stages.plan import plan, plan_moving, require_plannable
 from lyra.stages.recolor import RecolorConfig, recolor
 from lyra.stages.steady import SteadyConfig, steady
 from lyra.stages.warp import warp, warp_clips, warp_moving, warp_moving_clips
-from lyra.stages.warp_published import grow_cache, start_cache, warp_published
+from lyra.stages.warp_published import grow_cache, start_cache, warp_published, warp_video
 
 __all__ = [
     "CameraPath",
@@ -59,4 +59,5 @@ __all__ = [
     "warp_moving",
     "warp_moving_clips",
     "warp_published",
+    "warp_video",
 ]

@@ -4,6 +4,7 @@ import torch
 from torch import Tensor
 
 from lyra.models.tokenizer import FrameDecoder, Tokenizer
+from lyra.nn import reduced_precision
 
 
 @torch.no_grad()
@@ -14,6 +15,7 @@ def decode_frames(
     tokenizer: Tokenizer,
     frame_decoder: FrameDecoder | None = None,
     together: int = 1,
+    exact: bool = False,
 ) -> Tensor:
     """Frames of B imagined clips.
 
@@ -24,12 +26,14 @@ def decode_frames(
         tokenizer: whose space the latents are in.
         frame_decoder: decodes with the caches at hand; ``None`` for the tokenizer's own decoder, which needs none.
         together: clips decoded at once.
+        exact: compute in float32 where bfloat16 would be faster (`lyra.nn.reduced_precision`).
 
     Returns:
         [B, T, 3, H, W] 0…1.
     """
     parts = []
     for one, shown, seen in zip(z.split(together), warped.split(together), mask.split(together), strict=True):
-        told = tokenizer.decode(one).transpose(1, 2) if frame_decoder is None else frame_decoder(one, shown, seen)
+        with reduced_precision(z.device, exact):
+            told = tokenizer.decode(one).transpose(1, 2) if frame_decoder is None else frame_decoder(one, shown, seen)
         parts.append(told.float().clamp(0, 1))
     return torch.cat(parts)

@@ -8,6 +8,7 @@ from torch import Tensor
 from lyra.diffusion import karras_sigmas, sample
 from lyra.models.teacher import Teacher, TeacherInputs, pool_mask, require_text, text_denoiser
 from lyra.models.tokenizer import Tokenizer
+from lyra.nn import reduced_precision
 from lyra.structures import Conditioning, Latents, Text
 
 
@@ -36,6 +37,7 @@ def imagine(
     text: Text | None = None,
     negative: Text | None = None,
     guidance: float = 1.0,
+    exact: bool = False,
 ) -> Latents:
     """Sample one latent clip per conditioning, one after the other (on a CPU a batch is no faster).
 
@@ -53,6 +55,7 @@ def imagine(
         text: what the surroundings should show, ``None`` for whatever fits.
         negative: what they should not show.
         guidance: how far to follow the text.
+        exact: compute in float32 where bfloat16 would be faster (`lyra.nn.reduced_precision`).
 
     Raises:
         InputError: a text, but the teacher never saw captions.
@@ -62,16 +65,18 @@ def imagine(
     sigmas = karras_sigmas(steps or config.steps, config.sigma_min, config.sigma_max)
     clips = []
     for view, conditioning in enumerate(conditionings):
-        inputs = teacher_inputs(
-            tokenizer, conditioning.source[None], conditioning.warped[None], conditioning.mask[None]
-        )
+        warped = conditioning.warped
+        with reduced_precision(warped.device, exact):
+            inputs = teacher_inputs(tokenizer, conditioning.source[None], warped[None], conditioning.mask[None])
         generator = torch.Generator().manual_seed(seed * 1009 + view)
-        noise = torch.randn(inputs.warped[:, 0].shape, generator=generator).to(inputs.warped)
+        noise = torch.randn(inputs.warped[:, 0].shape, generator=generator).to(warped)
         denoise = text_denoiser(teacher, inputs, text, negative, guidance)
 
         def report(step: int, view: int = view) -> None:
             if on_step is not None:
                 on_step(view, step)
 
-        clips.append(tokenizer.denormalize(sample(denoise, noise, sigmas, report)))
+        with reduced_precision(warped.device, exact):
+            clip = sample(denoise, noise, sigmas, report)
+        clips.append(tokenizer.denormalize(clip))
     return Latents(torch.cat(clips), tuple(c.trajectory for c in conditionings), tokenizer.name)

@@ -20,11 +20,14 @@ class PublishedSampling:
         steps: noise levels before 0.
         guidance: of the cache and the text; with a weight other than 0 a guided step costs two network passes.
         order: of the steps, see `sample_placed`; 1 is Euler.
+        smallest: last noise level before 0, None for the teacher's. With few steps the published 0.0002 wastes some of
+            them where nothing is left to see.
     """
 
     steps: int = 35
     guidance: Guidance = field(default_factory=Guidance)
     order: int = 1
+    smallest: float | None = None
 
     def __post_init__(self) -> None:
         if not 1 <= self.steps <= 200:
@@ -32,9 +35,13 @@ class PublishedSampling:
         if not 1 <= self.order <= 3:
             raise InputError(f"solver order {self.order} is outside 1…3")
 
+    def levels(self, sigma_min: float, sigma_max: float) -> Tensor:
+        """[steps + 1] noise levels, for a teacher that was trained between these."""
+        return karras_sigmas(self.steps, self.smallest or sigma_min, sigma_max)
+
     def passes(self, sigma_min: float, sigma_max: float) -> int:
         """Network passes of one clip."""
-        return self.guidance.passes(karras_sigmas(self.steps, sigma_min, sigma_max)[:-1].tolist())
+        return self.guidance.passes(self.levels(sigma_min, sigma_max)[:-1].tolist())
 
 
 @torch.no_grad()
@@ -121,7 +128,7 @@ def imagine_published(
     return sample_placed(
         guided(lambda x, s: teacher(x, s, inputs), lambda x, s: teacher(x, s, unwanted), sampling.guidance),
         noise,
-        karras_sigmas(sampling.steps, config.sigma_min, config.sigma_max),
+        sampling.levels(config.sigma_min, config.sigma_max),
         lambda x, level: teacher.place(x, level, inputs),
         sampling.order,
         teacher.backbone.dtype,

@@ -20,7 +20,8 @@ def plan(
     """The published trajectories around the first view, which stands at frame 0 of each.
 
     Args:
-        views: the source; its median depth (1) is the centre depth.
+        views: the source; its median depth (1) is the centre depth. With as many frames as the paths they are a video,
+            and the paths move along with its camera.
         frames: length of each path.
         names: subset of the six names, in order; ``None`` for all.
         factor: multiplies every movement distance.
@@ -30,7 +31,8 @@ def plan(
         InputError: unknown or repeated name, or a factor that is not a positive number.
     """
     chosen = require_plannable(names, factor)
-    paths = plan_six(frames, views.cameras[0], factor=factor, generator=generator)
+    source = views.cameras if len(views.cameras) == frames else views.cameras[0]
+    paths = plan_six(frames, source, factor=factor, generator=generator)
     by_name = {path.name: path for path in paths}
     return tuple(by_name[name] for name in chosen)
 

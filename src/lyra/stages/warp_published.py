@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from lyra.geometry.point_cache import CacheConfig, PointCache
+from lyra.geometry.point_cache import CacheConfig, PointCache, see_frame_by_frame
 from lyra.structures import Cameras, Conditioning, Trajectory, Views
 
 FILE_GAIN = 255 / 256
@@ -35,3 +35,10 @@ def warp_published(cache: PointCache, trajectory: Trajectory, source: Tensor, fr
     newest, *older = ((seen.rgb[:, n], seen.mask[:, n]) for n in range(len(cache)))
     gain = FILE_GAIN if from_file else 1.0
     return Conditioning(trajectory, source * gain, newest[0], seen.depth[:, 0], newest[1], tuple(older))
+
+
+def warp_video(views: Views, trajectory: Trajectory, config: CacheConfig | None = None) -> Conditioning:
+    """Every frame of a video seen by the camera of the same number along a trajectory; one buffer, nothing aligned."""
+    video, target = views.cameras, trajectory.cameras
+    seen = see_frame_by_frame(views.frames.rgb, views.depth, video.c2w, video.K, target.c2w, config)
+    return Conditioning(trajectory, views.frames.rgb[0], seen.rgb[:, 0], seen.depth[:, 0], seen.mask[:, 0])

@@ -9,7 +9,7 @@ from typing import Any
 
 from lyra.data import safe_name
 from lyra.io.files import reason
-from lyra.pipeline import GenerateOptions
+from lyra.results import GenerateOptions
 from lyra.stages import require_plannable
 from lyra.structures import InputError
 
@@ -72,7 +72,8 @@ class Job:
         source: what the picture is called.
         seed: of movement distances and noise.
         photo: the picture's file; or
-        world: the seed of the world to film.
+        world: the seed of the world to film; or
+        prompt: what the first picture is to show.
     """
 
     key: str
@@ -80,6 +81,7 @@ class Job:
     seed: int
     photo: Path | None = None
     world: int | None = None
+    prompt: str | None = None
 
     def belongs_to(self, part: int, parts: int) -> bool:
         """Whether the work falls to part ``part`` (0 …) of ``parts``; every machine says the same."""
@@ -121,6 +123,26 @@ def world_jobs(count: int, options: SynthesisOptions) -> list[Job]:
         raise InputError(f"seed {options.seed} leaves no room for {count} worlds; choose a smaller one")
     seeds = range(options.seed, options.seed + count)
     return [Job(_key(f"world-{seed}", "world", seed, options), f"world {seed}", seed, world=seed) for seed in seeds]
+
+
+def prompt_jobs(file: Path, options: SynthesisOptions) -> list[Job]:
+    """A job for each line of a text file; empty lines and those that begin with # are left out.
+
+    Raises:
+        InputError: no such file, not UTF-8 text, or no prompt in it.
+    """
+    try:
+        lines = [line.strip() for line in file.read_text(encoding="utf-8").splitlines()]
+    except (OSError, UnicodeDecodeError) as error:
+        said = reason(error) if isinstance(error, OSError) else "not UTF-8 text"
+        raise InputError(
+            f"prompts {file} cannot be read ({said}); give a text file with a prompt on each line"
+        ) from error
+    prompts = dict.fromkeys(line for line in lines if line and not line.startswith("#"))
+    if not prompts:
+        raise InputError(f"prompts {file} holds no prompt; write one on each line")
+    return [Job(_key(prompt, f"prompt: {prompt}", options.seed, options), prompt, options.seed, prompt=prompt)
+            for prompt in prompts]  # fmt: skip
 
 
 def parse_part(text: str) -> tuple[int, int]:

@@ -11,7 +11,8 @@ import torch
 from lyra import __version__
 from lyra.data import RecordWriter, StoreWatch
 from lyra.io.images import NANO_GRID, Photo
-from lyra.pipeline import Pipeline, Progress
+from lyra.pipeline import Pipeline
+from lyra.results import Progress
 from lyra.structures import Frames, InputError, SceneRecord
 from lyra.synthesis.jobs import Job, SynthesisOptions
 
@@ -56,8 +57,11 @@ class RecordMaker:
             InputError: the picture cannot be used.
         """
         options = self.options.generate(job.seed)
-        picture = job.photo if job.photo is not None else self._world(job)
-        imagined = self.pipeline.imagine(picture, options, progress, job.source)
+        if job.prompt is not None:
+            imagined = self.pipeline.imagine_prompt(job.prompt, options, progress)
+        else:
+            picture = job.photo if job.photo is not None else self._world(job)
+            imagined = self.pipeline.imagine(picture, options, progress, job.source)
         frames = None
         if self.options.rgb:
             seen = self.pipeline.imagine_frames(imagined.latents, imagined.conditionings)

@@ -7,7 +7,8 @@ from pathlib import Path
 from lyra.data import LatentSpace, Manifest, RecordWriter, StoreWatch, begin_store, summarise
 from lyra.hub import list_models, load_model
 from lyra.models.tokenizer import Tokenizer
-from lyra.pipeline import MODELS, Pipeline, Progress
+from lyra.pipeline import MODELS, Pipeline
+from lyra.results import Progress
 from lyra.structures import InputError
 from lyra.synthesis.jobs import Job, SynthesisOptions
 from lyra.synthesis.maker import Outcome, RecordMaker, make_records
@@ -82,6 +83,8 @@ def _manifest(jobs: Sequence[Job], options: SynthesisOptions) -> Manifest:
         licences.add("source pictures: as their owners license them")
     if any(job.world is not None for job in jobs):
         licences.add("procedural worlds: as the pictures of the texture pack are licensed")
+    if any(job.prompt is not None for job in jobs):
+        licences.add("first pictures of prompts: as those of the teacher")
     return Manifest(
         LatentSpace.of(load_model(_TOKENIZER, kind=Tokenizer)),
         options.as_record(),

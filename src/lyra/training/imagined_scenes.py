@@ -1,6 +1,7 @@
 """Scenes that the teacher imagined: the only material the decoder learns from."""
 
 from dataclasses import dataclass
+from typing import Protocol
 
 import torch
 from torch import Tensor
@@ -13,7 +14,6 @@ from lyra.stages.decode import Anchors
 from lyra.stages.frames import decode_frames
 from lyra.stages.imagine import teacher_inputs
 from lyra.stages.warp import warp_clips
-from lyra.training.device_data import PathBank
 
 
 @dataclass
@@ -64,11 +64,18 @@ class ImaginedScenes:
         return Anchors(rgb, self.anchor_depth.float(), self.anchor_visible.float())
 
 
+class Paths(Protocol):
+    """Where camera paths come from."""
+
+    def draw(self, scenes: int, views: int) -> Tensor:
+        """[scenes, views, T, 4, 4] camera-to-world, in the source camera's frame."""
+
+
 @torch.no_grad()
 def imagine_scenes(
     source: Tensor,
     K: Tensor,
-    paths: PathBank,
+    paths: Paths,
     views: int,
     anchor_frames: tuple[int, ...],
     tokenizer: Tokenizer,
@@ -102,6 +109,36 @@ def imagine_scenes(
         noise = torch.randn(inputs.warped[:, 0].shape, device=source.device)
         latents = tokenizer.denormalize(sample(lambda x, sigma: teacher(x, sigma, inputs), noise, sigmas))
         frames = decode_frames(latents, warped, mask, tokenizer, frame_decoder, together=6)
+    return gather_scenes(source, depth, K, c2w, latents, frames, cache_depth, mask, anchor_frames, depth_net)
+
+
+def gather_scenes(
+    source: Tensor,
+    depth: Tensor,
+    K: Tensor,
+    c2w: Tensor,
+    latents: Tensor,
+    frames: Tensor,
+    cache_depth: Tensor,
+    mask: Tensor,
+    anchor_frames: tuple[int, ...],
+    depth_net: DepthNet,
+) -> ImaginedScenes:
+    """Put clips and caches together, with depth at the anchor frames.
+
+    Args:
+        source: [B, 3, H, W] first pictures 0…1.
+        depth: [B, H, W] their depth.
+        K: [B, 3, 3].
+        c2w: [B, V, T, 4, 4].
+        latents: [B V, C, t, h, w] unnormalised.
+        frames: [B V, T, 3, H, W] 0…1.
+        cache_depth, mask: [B V, T, H, W] z of the cache, and where it shows anything.
+        anchor_frames: frames that carry Gaussians; the depth of all but the first frame is predicted and aligned.
+        depth_net: predicts it.
+    """
+    batch, views = c2w.shape[:2]
+    scene = torch.arange(batch, device=source.device).repeat_interleave(views)
     depths = []
     for frame in anchor_frames:
         if frame == 0:

@@ -12,6 +12,7 @@ from typing import Any
 import torch
 
 from lyra import __version__
+from lyra.clock import Clock
 from lyra.hub import config_to_dict
 from lyra.io.contact_sheet import contact_sheet
 from lyra.io.formats.fourdgs import require_fourdgs, write_4dgs
@@ -21,8 +22,9 @@ from lyra.io.scene_folder import CAMERAS_FILE, FRAMES_FOLDER, SCENE_FILE, SceneF
 from lyra.io.source_cameras import read_source_cameras
 from lyra.io.video import write_video
 from lyra.io.video_clip import ClipPlan, plan_clip, read_clip
-from lyra.pipeline import MODELS, Pipeline, Progress, StageReport, _Clock, _model_records
+from lyra.pipeline import MODELS, Pipeline, model_records
 from lyra.raster import render
+from lyra.results import Progress, StageReport
 from lyra.stages import still_cameras
 from lyra.structures import Cameras, InputError, Scene, Trajectory
 from lyra.video.chunks import Chunk, plan_chunks
@@ -102,10 +104,10 @@ def produce(
         say(words)
     height, width = networks.preset.grid(plan.width, plan.height)
     size = (height, width)
-    clock = _Clock(progress or (lambda report: None), networks.device)
+    clock = Clock(progress or (lambda report: None), networks.device)
     times = _clock_times(plan)
     moments = options.moments(times)
-    models = _model_records(MODELS)
+    models = model_records(MODELS)
     chunks = plan_chunks(len(plan), networks.preset.frames)
     workshop = Workshop(out, fingerprint(video, options, models))
     road = _road(video, plan, options, networks, size, say)
@@ -206,7 +208,7 @@ def _road(
 
 
 def _run(
-    road: MovingRoad, chunk: Chunk, rgb: Any, wanted: list[int], before: Any, K: Any, shared: int, clock: _Clock,
+    road: MovingRoad, chunk: Chunk, rgb: Any, wanted: list[int], before: Any, K: Any, shared: int, clock: Clock,
     label: str,
 ) -> MovingChunk:  # fmt: skip
     steps = road.options.steps or road.networks.teacher.config.steps
@@ -282,7 +284,7 @@ def _write(
         for index, file in enumerate(files):
             _take(file, root / FRAMES_FOLDER / f"{index:03d}.ply")
     _take(files[middle], root / SCENE_FILE)
-    provenance = {"models": _model_records(MODELS), "photo": name, "video": name}
+    provenance = {"models": model_records(MODELS), "photo": name, "video": name}
     holder = next(number for number, record in enumerate(records) if moments[middle] in record["moments"])
     cameras = {
         **cameras_to_json(sources[0]),

@@ -8,6 +8,7 @@ import torch
 from lyra.models.teacher import PublishedTeacher, TeacherInputs
 from lyra.models.teacher.config import official
 from lyra.models.teacher.lean import make_lean
+from lyra.models.teacher.null_text import drop_text, serves_text
 from lyra.models.teacher.offload import store_in_8_bits, stream_blocks
 from lyra.structures import InputError
 
@@ -40,6 +41,23 @@ def test_parts_change_nothing(heads: int) -> None:
     expected = estimate(net)
     make_lean(net.backbone, parts=4, heads=heads)
     torch.testing.assert_close(estimate(net), expected, rtol=1e-6, atol=1e-6)
+
+
+@torch.no_grad()
+def test_the_zero_text_needs_no_cross_attention() -> None:
+    net, other = teacher(), teacher()
+    drop_text(net)
+    generator = torch.Generator().manual_seed(1)
+    x = 3 * torch.randn(1, 4, 3, 4, 6, generator=generator)
+    draws = [torch.randn(shape, generator=generator) for shape in ((1, 4, 1, 4, 6), (1, 2, 4, 3, 4, 6))]
+    zero, words = (
+        TeacherInputs(*draws, draws[1].flip(0), text) for text in (torch.zeros(1, 3, 6), torch.ones(1, 3, 6))
+    )
+    expected = other(x, torch.tensor([3.0]), zero)
+    assert torch.equal(net(x, torch.tensor([3.0]), zero), expected)
+    assert not torch.allclose(other(x, torch.tensor([3.0]), words), expected, atol=1e-3), "a text would matter"
+    gone = set(other.state_dict()) - set(net.state_dict())
+    assert gone == {name for name in other.state_dict() if serves_text(name)} and len(gone) == 3 * 8
 
 
 @torch.no_grad()

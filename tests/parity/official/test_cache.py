@@ -18,6 +18,7 @@ from lyra.geometry import (
     trajectory_c2w,
     unproject,
 )
+from lyra.geometry.point_cache import see_frame_by_frame
 from lyra.geometry.splat import splat_points_torch
 
 from . import plain_cache as plain
@@ -194,3 +195,31 @@ def test_a_first_source_is_kept_between_0_and_100_and_a_filter_can_be_left_out()
     assert (cache.points[0, 2, 2] == 0).all() and (cache.weights == 1).all()
     with pytest.raises(ValueError, match="at least 1"):
         CacheConfig(buffers=0)
+
+
+def test_a_video_is_seen_frame_by_frame():
+    """Frame i in camera i, one buffer; two frames in a row share the largest depth of their weights; own edges each."""
+    rgb, depth, c2w, K = scene()
+    frames = 3
+    video = torch.stack([rgb.roll(n, 2) for n in range(frames)])
+    depths = torch.stack([depth.roll(3 * n, 1) + 0.3 * n for n in range(frames)])
+    poses = trajectory_c2w("up", frames, 0.2, source_c2w=c2w)
+    targets = trajectory_c2w("left", frames, 0.4, source_c2w=poses)
+    targets[:, :3, 3] += torch.tensor([0.013, 0.021, -0.017])  # else points of frame 0 fall on whole pixels, or beside
+    seen = see_frame_by_frame(video, depths, poses, K.expand(frames, 3, 3), targets)
+    assert seen.rgb.shape == (frames, 1, 3, H, W)
+    for group in ((0, 1), (2,)):
+        lifted, items = [], []
+        for n in group:
+            points = plain.unproject(array(depths[n]), array(K), np.linalg.inv(array(poses[n])))
+            reliable = plain.reliable(array(depths[n]))
+            lifted.append((points, ~reliable))
+            signed = array(video[n]).reshape(3, -1).T * 2 - 1
+            w2c = np.linalg.inv(array(targets[n]))
+            items.append((points.reshape(-1, 3), signed, reliable.reshape(-1).astype(float), w2c, array(K)))
+        for n, item, (points, boundary), splatted in zip(group, items, lifted, plain.splat(items, H, W), strict=True):
+            colour, z, mask = plain.hide(splatted, points, boundary, item[3], array(K))
+            wrong = seen.mask[n, 0].numpy() != mask
+            assert wrong.mean() < 0.01 and 0.3 < mask.mean() < 1
+            for ours, theirs in ((seen.rgb[n, 0] * 2 - 1, colour), (seen.depth[n, 0], z)):
+                assert np.quantile(np.abs(array(ours) - theirs)[..., ~wrong], 0.98) < 1e-3

@@ -149,6 +149,25 @@ def test_guidance_only_where_it_acts_and_in_the_published_convention():
     assert PublishedSampling().passes(0.0002, 80) == 70 and PublishedSampling(35, Guidance(0)).passes(0.0002, 80) == 35
 
 
+def test_a_kept_difference_is_renewed_at_every_so_manieth_guided_level():
+    levels = [5.0, 1.9, 1.5, 1.2, 0.9, 0.7, 0.1]
+    guidance = Guidance(2.0, lowest=0.5, highest=2.0, refresh=2)
+    asked: list[float] = []
+
+    def unconditional(x: torch.Tensor, s: torch.Tensor) -> torch.Tensor:
+        asked.append(float(s[0]))
+        return x - s
+
+    denoise = guided(lambda x, s: x + 1, unconditional, guidance)
+    found = [denoise(torch.zeros(1), torch.tensor([level])).item() for level in levels]
+    assert asked == pytest.approx([1.9, 1.2, 0.7])
+    kept = [None, 1.9, 1.9, 1.2, 1.2, 0.7, None]
+    assert found == pytest.approx([1 if one is None else 1 + 2 * (1 + one) for one in kept])
+    assert guidance.passes(levels) == len(levels) + len(asked)
+    with pytest.raises(ValueError, match="refresh 0 is below 1"):
+        Guidance(refresh=0)
+
+
 def toy_tokenizer() -> CosmosTokenizer:
     torch.manual_seed(0)
     config = CosmosTokenizerConfig(4, (8, 8, 8, 8), (8, 8, 8, 8), 1, 3, "bfloat16")

@@ -48,6 +48,7 @@ class DecoderConfig:
         patch: latent cells per token along each side; one latent frame per token.
         width, depth, heads, mlp_ratio: trunk.
         attention_every: block i is attention when (i + 1) is a multiple of this, Mamba-2 otherwise; 1: attention only.
+        fuse_views: the trunk mixes the tokens of all views; without, those of each view apart.
         ssm_state, ssm_head, ssm_expand, ssm_conv, ssm_chunk: Mamba-2 (the chunk length changes rounding only).
         zero_init_residual: start every trunk block as the identity.
         checkpoint_blocks: recompute trunk blocks in the backward pass instead of storing them.
@@ -88,6 +89,7 @@ class DecoderConfig:
     heads: int = 8
     mlp_ratio: float = 4.0
     attention_every: int = 8
+    fuse_views: bool = True
     ssm_state: int = 256
     ssm_head: int = 64
     ssm_expand: int = 2

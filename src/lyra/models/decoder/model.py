@@ -63,7 +63,7 @@ class GaussianDecoder(nn.Module):
             InputError: as `forward`.
         """
         inputs.check(self.config)
-        tokens = self.trunk(self.embed(inputs))
+        tokens = self._mix(self.embed(inputs), inputs.latents.shape[1])
         views, _, frames, rows, columns = inputs.latents.shape[1:]
         grid = (views, frames, rows // self.config.patch, columns // self.config.patch)
         return tokens.unflatten(1, grid)
@@ -74,6 +74,14 @@ class GaussianDecoder(nn.Module):
             tokens = self.times.for_target(tokens, inputs)
         gaussians: GaussianBatch = self.head(tokens, inputs)
         return gaussians.prune(1 - self.config.prune_ratio) if self.config.prune_ratio > 0 else gaussians
+
+    def _mix(self, tokens: Tensor, views: int) -> Tensor:
+        """The trunk over the tokens [B, V N, D] of all views, or over those of each view."""
+        if self.config.fuse_views:
+            mixed: Tensor = self.trunk(tokens)
+            return mixed
+        apart = tokens.unflatten(1, (views, -1)).flatten(0, 1)
+        return self.trunk(apart).unflatten(0, (-1, views)).flatten(1, 2)
 
     def embed(self, inputs: DecoderInputs) -> Tensor:
         """The tokens of all views, [B, V N, D], views one after the other, inside each t, rows, columns."""

@@ -1,6 +1,7 @@
 """Where the teacher's weights lie: on the device, or in host memory with a block or two on their way to the device."""
 
 import importlib.util
+from itertools import chain
 
 import torch
 
@@ -28,8 +29,8 @@ def stream_blocks(teacher: Teacher, device: torch.device) -> None:
     from diffusers.hooks import apply_group_offloading
 
     cuda = device.type == "cuda"
-    for parameter in teacher.backbone.parameters() if cuda else ():
-        parameter.data = parameter.data.pin_memory()  # one by one: the library would hold all of them twice
+    for tensor in chain(teacher.backbone.parameters(), teacher.backbone.buffers()) if cuda else ():
+        tensor.data = tensor.data.pin_memory()  # one by one: the library would hold all of them twice
     apply_group_offloading(
         teacher.backbone,
         onload_device=device,

@@ -43,23 +43,26 @@ class SharedAttention:
         return attn.to_out[1](attn.to_out[0](mixed.flatten(2, 3).type_as(query)))
 
 
-def share_clip(teacher: Teacher, processes: int, tokens: int) -> None:
-    """Let ``processes`` processes compute every pass together, in place; all must have joined, with the same weights.
-
-    Args:
-        teacher: on the device of this process.
-        processes: how many.
-        tokens: of a clip.
+def require_equal_shares(processes: int, tokens: int, heads: int) -> None:
+    """Refuse a number of processes that cannot share a clip of so many tokens, and so many heads, equally.
 
     Raises:
-        InputError: tokens or heads cannot be shared out equally.
+        InputError: so.
     """
-    heads = teacher.config.heads
     if tokens % processes or heads % processes:
         raise InputError(
             f"{processes} processes cannot share {tokens} tokens and {heads} heads equally; start a number of them "
             "that divides both"
         )
+
+
+def share_clip(teacher: Teacher, processes: int) -> None:
+    """Let ``processes`` processes compute every pass together, in place; all must have joined, with the same weights.
+
+    Args:
+        teacher: on the device of this process.
+        processes: how many; see `require_equal_shares`.
+    """
     # the library's own door to this asks for an accelerator
     split = ContextParallelConfig(ulysses_degree=processes)
     sharing = ParallelConfig(context_parallel_config=split)

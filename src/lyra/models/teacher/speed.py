@@ -1,6 +1,8 @@
 """Ways to make the teacher faster: compiled blocks leave the result, 8-bit products and reused blocks change it."""
 
+import shutil
 from contextlib import AbstractContextManager
+from importlib.util import find_spec
 
 import torch
 from diffusers import CacheMixin
@@ -13,6 +15,8 @@ from lyra.models.teacher.model import Teacher
 
 FLOAT8 = torch.float8_e4m3fn
 _LARGEST = torch.finfo(FLOAT8).max
+LARGE = ("attn1.to_q", "attn1.to_k", "attn1.to_v", "attn1.to_out.0", "ff.net.0.proj", "ff.net.2")
+"""Linear layers of a block that are worth it; what modulates, and what reads the text, keeps its precision."""
 
 
 def compile_blocks(teacher: Teacher) -> None:
@@ -47,8 +51,9 @@ class Float8Linear(nn.Module):
     weight: Tensor
     scale: Tensor
 
-    def __init__(self, linear: nn.Linear) -> None:
+    def __init__(self, linear: nn.Module) -> None:
         super().__init__()
+        assert isinstance(linear, nn.Linear) and linear.bias is None
         weight, scale = to_float8(linear.weight.detach())
         self.register_buffer("weight", weight)  # [out, in]
         self.register_buffer("scale", scale)  # [out, 1]
@@ -71,10 +76,22 @@ def to_float8(values: Tensor) -> tuple[Tensor, Tensor]:
 def multiply_in_8_bits(teacher: Teacher) -> None:
     """Replace the large linear layers of every block, in place: projections of self-attention and the MLP."""
     for block in teacher.backbone.transformer_blocks:
-        for owner, name in (
-            *((block.attn1, name) for name in ("to_q", "to_k", "to_v")),
-            (block.attn1.to_out, "0"),
-            (block.ff.net[0], "proj"),
-            (block.ff.net, "2"),
-        ):
-            setattr(owner, name, Float8Linear(getattr(owner, name)))
+        for name in LARGE:
+            owner, _, attribute = name.rpartition(".")
+            setattr(block.get_submodule(owner), attribute, Float8Linear(block.get_submodule(name)))
+
+
+def stored_in_8_bits(name: str, tensor: Tensor) -> dict[str, Tensor]:
+    """What the network of `multiply_in_8_bits` stores for a tensor of the plain one, by name."""
+    prefix, _, rest = name.removesuffix(".weight").removeprefix("backbone.").partition(".")
+    if prefix != "transformer_blocks" or rest.partition(".")[2] not in LARGE:
+        return {name: tensor}
+    numbers, scale = to_float8(tensor)
+    return {name: numbers, f"{name.removesuffix('weight')}scale": scale}
+
+
+def can_be_fast(device: torch.device) -> bool:
+    """Whether a device multiplies 8-bit numbers, and this computer can compile for it."""
+    if device.type != "cuda" or torch.cuda.get_device_capability(device) < (8, 9):
+        return False
+    return find_spec("triton") is not None and any(shutil.which(name) for name in ("cc", "gcc", "clang"))

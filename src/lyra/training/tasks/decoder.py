@@ -11,16 +11,17 @@ from torch import Tensor, nn
 from lyra.geometry.cameras import invert_rigid
 from lyra.hub import load_model, save_model
 from lyra.metrics import psnr
-from lyra.models.decoder import DecoderConfig, GaussianBatch, GaussianDecoder
+from lyra.models.decoder import DecoderConfig, DecoderInputs, GaussianBatch, GaussianDecoder
 from lyra.models.depth import DepthNet
 from lyra.models.teacher import Teacher
 from lyra.models.tokenizer import Tokenizer
 from lyra.raster import RenderOptions, rasterize
-from lyra.stages.decode import prepare_inputs
+from lyra.stages.decode import Anchors, prepare_inputs
 from lyra.structures import InputError
 from lyra.training.credits import CREDITS, LICENCE
 from lyra.training.deferred import rasterize_deferred
-from lyra.training.device_data import PathBank, PhotoTiles, random_intrinsics
+from lyra.training.device_data import PathBank, PhotoTiles
+from lyra.training.first_pictures import first_pictures
 from lyra.training.frame_choice import choose_targets, choose_view_count
 from lyra.training.imagined_scenes import ImaginedScenes, imagine_scenes
 from lyra.training.losses import gradient_loss, scale_invariant_depth_loss
@@ -33,8 +34,7 @@ from lyra.training.seeds import REFRESH, SHARED, mixed_seed, own_randomness
 from lyra.training.stored_scenes import StoredScenes
 from lyra.training.task import Task
 from lyra.training.world_feed import WorldFeed
-from lyra.worlds import Split, TextureStore, film_source, load_textures
-from lyra.worlds.photographic import degrade, develop, draw_looks
+from lyra.worlds import Split, TextureStore, load_textures
 
 SCENES_PER_REFRESH = 4
 TOKEN, DEPTH_CELL = 16, 32
@@ -68,11 +68,7 @@ class DecoderTask(Task):
         self.worlds = (SCENES_PER_REFRESH + 1) // 2
         first_seed = 1_300_000_007 + options.seed
         self.feed = WorldFeed(textures, "train", self.worlds, first_seed, device, options.workers, shared=True)
-        model = starting_network(options, self.recipe.network)
-        self.network: nn.Module = model.to(device).train()
-        self.wrapped: nn.Module = self.network
-        self.model = model
-        self.anchor_frames = tuple(self.model.config.anchor_frames)
+        self._train_on(starting_network(options, self.recipe.network))
         check_network(self.model.config, self.tokenizer, self.recipe)
         self.stored: StoredScenes | None = None
         if options.checkpoint_activations:
@@ -82,6 +78,12 @@ class DecoderTask(Task):
             self._catch_up(self.plan.before(0))
         if options.compile:
             self.model.compile()
+
+    def _train_on(self, model: GaussianDecoder) -> None:
+        self.network: nn.Module = model.to(self.device).train()
+        self.wrapped: nn.Module = self.network
+        self.model = model
+        self.anchor_frames = tuple(model.config.anchor_frames)
 
     def use(self, network: nn.Module) -> None:
         """Train through the wrapped network."""
@@ -119,14 +121,9 @@ class DecoderTask(Task):
     def _sources(
         self, feed: WorldFeed, store: TextureStore, photos: PhotoTiles, upright: bool = False
     ) -> tuple[Tensor, Tensor]:
-        """First pictures [B, 3, H, W] and intrinsics [B, 3, 3]: half worlds, taken by some camera, half photographs."""
+        """First pictures [B, 3, H, W] and intrinsics [B, 3, 3] in the format of the present stage."""
         height, width = self.size[::-1] if upright else self.size
-        pictures = film_source(feed.next(), store, height, width)
-        looks = draw_looks(len(pictures.rgb)).without_vignette()
-        taken = develop(pictures.rgb[:, None], looks, pictures.depth[:, None], pictures.scale)
-        count = SCENES_PER_REFRESH - len(pictures.rgb)
-        K = torch.cat([pictures.K, random_intrinsics(count, height, width, self.device)])
-        return torch.cat([degrade(taken, looks)[:, 0], photos.stills(count, height, width)]), K
+        return first_pictures(feed, store, photos, SCENES_PER_REFRESH, height, width)
 
     def _imagine(self, source: Tensor, K: Tensor, paths: PathBank) -> ImaginedScenes:
         return imagine_scenes(
@@ -160,9 +157,11 @@ class DecoderTask(Task):
 
     def _decode(self, network: nn.Module, scenes: ImaginedScenes, clean_source: bool) -> GaussianBatch:
         anchors = scenes.anchors(self.anchor_frames, clean_source)
-        inputs = prepare_inputs(self.model, self.tokenizer, scenes.latents, scenes.c2w, scenes.K, anchors)
-        gaussians: GaussianBatch = network(inputs)
+        gaussians: GaussianBatch = network(self._inputs(scenes, anchors))
         return gaussians
+
+    def _inputs(self, scenes: ImaginedScenes, anchors: Anchors) -> DecoderInputs:
+        return prepare_inputs(self.model, self.tokenizer, scenes.latents, scenes.c2w, scenes.K, anchors)
 
     def _render(
         self, gaussians: GaussianBatch, item: int, c2w: Tensor, K: Tensor, size: torch.Size

@@ -1,0 +1,137 @@
+"""A finished scene as a folder of files, and the record that reproduces it."""
+
+import json
+import platform
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from lyra import __version__
+from lyra.clock import Clock
+from lyra.geometry.tour import smooth_tour
+from lyra.hub import config_to_dict
+from lyra.io.candidate_sheet import candidate_sheet
+from lyra.io.contact_sheet import contact_sheet
+from lyra.io.scene_folder import CAMERAS_FILE, SceneFolder, cameras_to_json, save_scene, write_run
+from lyra.nn import uses_bfloat16
+from lyra.raster import render
+from lyra.results import FirstPicture, Progress, Result, StageReport, Wording
+from lyra.stages import Candidate
+from lyra.structures import Scene, Trajectory
+
+PREVIEW_FRAMES = 48
+PREVIEW_FPS = 16.0
+
+
+def write_result(
+    result: Result,
+    out: Path,
+    overwrite: bool = False,
+    progress: Progress | None = None,
+    extra: Callable[[Path, Scene, Sequence[Trajectory]], None] | None = None,
+) -> None:
+    """Write the scene folder: ``scene.ply``, ``preview.mp4``, ``contact_sheet.png``, ``cameras.json``, ``run.json``.
+
+    The folder appears complete or not at all.
+
+    Args:
+        result: what to write.
+        out: the folder.
+        overwrite: replace a scene that is already there.
+        progress: is told how long it took.
+        extra: writes more into the folder; it gets the folder, the scene and the trajectories.
+
+    Raises:
+        InputError: ``out`` exists and may not be replaced.
+    """
+    from lyra.io.video import write_video  # evaluation runs without a video library
+
+    clock = Clock(progress or (lambda report: None), result.latents.z.device)
+    with SceneFolder(out, overwrite=overwrite) as folder:
+        with clock.stage("write"):
+            scene = replace(result.scene.to("cpu"), provenance=_provenance(result))
+            save_scene(folder, scene)
+            tour = smooth_tour(result.scene.source, PREVIEW_FRAMES)
+            video = render(result.scene.gaussians[0], tour, replace(result.preset.render, depth=False))
+            write_video(folder.path / "preview.mp4", video.rgb.cpu().clamp(0, 1), PREVIEW_FPS)
+            contact_sheet(
+                folder.path / "contact_sheet.png",
+                result.views.to("cpu"),
+                [c.trajectory.name for c in result.conditionings],
+                [c.warped.cpu() for c in result.conditionings],
+                [f.cpu() for f in result.frames],
+                [r.rgb.cpu() for r in result.renders],
+                result.rerender.rgb[0].cpu(),
+                result.preset.kept,
+            )
+            if result.first is not None:
+                shown = [(candidate.rgb.cpu(), _candidate_label(candidate)) for candidate in result.first.candidates]
+                candidate_sheet(folder.path / "candidates.png", shown, result.first.chosen)
+            cameras_file = folder.path / CAMERAS_FILE
+            record = json.loads(cameras_file.read_text())
+            record["trajectories"] = {path.name: _path_record(path) for path in result.latents.trajectories}
+            cameras_file.write_text(json.dumps(record))
+            if extra is not None:
+                extra(folder.path, scene, [path.to("cpu") for path in result.latents.trajectories])
+        write_run(folder.path, _run_record(result, clock.done))
+
+
+def _path_record(trajectory: Trajectory) -> dict[str, Any]:
+    return {"strength": trajectory.strength, **cameras_to_json(trajectory.cameras)}
+
+
+def _candidate_label(candidate: Candidate) -> str:
+    agreement = "" if candidate.agreement is None else f", agreement {candidate.agreement:.2f} %"
+    return f"seed {candidate.seed}{agreement}"
+
+
+def _provenance(result: Result) -> dict[str, Any]:
+    """What the scene was made of and by which networks."""
+    record: dict[str, Any] = {"models": result.models, "photo": result.name}
+    if result.wording is not None:
+        record["prompt"] = result.wording.text.prompt
+    return record
+
+
+def _text_record(wording: Wording) -> dict[str, Any]:
+    return {
+        "prompt": wording.text.prompt,
+        "negative": None if wording.negative is None else wording.negative.prompt,
+        "guidance": wording.guidance,
+        "never_seen": {unknown.word: unknown.nearest for unknown in wording.never_seen},
+    }
+
+
+def _first_record(first: FirstPicture) -> dict[str, Any]:
+    return {
+        **first.source,
+        "chosen": first.chosen + 1,
+        "candidates": [{"seed": c.seed, "agreement_percent": c.agreement} for c in first.candidates],
+    }
+
+
+def _run_record(result: Result, written: list[StageReport]) -> dict[str, Any]:
+    device = result.latents.z.device
+    options = {k: str(v) if isinstance(v, Path) else v for k, v in asdict(result.options).items()}
+    return {
+        "lyra": __version__,
+        "torch": torch.__version__,
+        "python": platform.python_version(),
+        "machine": platform.machine(),
+        "device": str(device),
+        "threads": torch.get_num_threads(),
+        "photo": result.name,
+        "notices": list(result.photo.notices),
+        "options": options,
+        "precision": "bfloat16" if uses_bfloat16(device, result.options.exact) else "float32",
+        "preset": config_to_dict(result.preset),
+        "text": None if result.wording is None else _text_record(result.wording),
+        "first_picture": None if result.first is None else _first_record(result.first),
+        "trajectories": [{"name": path.name, "strength": path.strength} for path in result.latents.trajectories],
+        "fov_degrees": round(float(result.views.cameras.fov_x[0]) * 57.29577951308232, 2),
+        "gaussians": len(result.scene.gaussians[0]),
+        "stages": [asdict(stage) for stage in [*result.stages, *written]],
+    }

@@ -1,0 +1,179 @@
+"""Ablations: every variant differs in what its name says, all see the same scenes, and what is finished stays."""
+
+import json
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from lyra.cli import main
+from lyra.hub import load_model
+from lyra.models.decoder import Anchor, DecoderConfig, GaussianDecoder, nano
+from lyra.structures import InputError
+from lyra.studies import ablations
+from lyra.studies.ablations import (
+    ABLATIONS,
+    AblationsProtocol,
+    ablation_table,
+    gaussians_of,
+    run_ablations,
+    sign,
+    variant_recipe,
+)
+from lyra.training.recipes import decoder_recipe
+
+TINY = DecoderConfig(
+    latent_channels=8, width=32, depth=2, heads=2, attention_every=1, zero_init_residual=True, rays="pooled",
+    ray_dtype="float32", zero_init_rays=False, time_layers=False, guides=True, head="anchored", prune_ratio=0.0,
+    anchors=(Anchor(0, 1, "first"), Anchor(16, 2, "all")), feature_channels=8, hidden_channels=16, ssm_head=16,
+)  # fmt: skip
+CHOSEN = ("no-fusion", "both", "no-pruning", "pixels", "official")
+
+
+@pytest.fixture(scope="module")
+def tiny_recipe() -> Iterator[None]:
+    recipe = decoder_recipe("nano")
+    recipe = replace(recipe, network=lambda: TINY, stages=(replace(recipe.stages[0], targets=3),))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(ablations, "decoder_recipe", lambda name: recipe)
+        yield
+
+
+@pytest.fixture(scope="module")
+def protocol(tiny_weights, tmp_path_factory) -> AblationsProtocol:
+    return AblationsProtocol(
+        out=tmp_path_factory.mktemp("study") / "runs", variants=CHOSEN, steps=2, count=1, scenes=2, captured=1,
+        gaussians=2000, height=32, width=64, stride=8, models=tiny_weights, device="cpu",
+    )  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def report(protocol, tiny_recipe) -> dict:
+    return run_ablations(protocol, lambda line: None)
+
+
+def test_every_variant_is_scored_beside_its_base(report, protocol):
+    assert list(report["variants"]) == ["full", "no-fusion", "both", "no-pruning", "pixels", "official"]
+    for name, row in report["variants"].items():
+        assert row["steps"] == 2 and row["seconds_per_step"] > 0
+        assert row["gaussians"] == 2000 if name != "no-pruning" else row["gaussians"] == 32 * 64 + 6 * 16 * 32
+        assert all(3 < row[kind]["psnr_all"] < 60 for kind in ("true", "teacher"))
+    assert len({row["teacher"]["psnr_all"] for row in report["variants"].values()}) >= 3
+    assert report["teacher"]["psnr_all"] == pytest.approx(ablations._json(protocol.out / "teacher.json")["psnr_all"])
+    text = ablation_table(report)
+    assert text.count("\n") == 8 and "17.730" in text and "nan" not in text
+
+
+def test_the_packed_networks_are_what_was_asked_for(report, protocol):
+    def config(name: str) -> DecoderConfig:
+        return load_model("decoder/nano", weights_dir=protocol.out / name, kind=GaussianDecoder).config
+
+    assert config("full") == replace(TINY, prune_ratio=config("full").prune_ratio)
+    assert not config("no-fusion").fuse_views and config("no-pruning").prune_ratio == 0
+    assert config("pixels").latent_channels == 3 and config("official").head == "official"
+    assert not list(protocol.out.glob("*/checkpoint*")), "what is finished needs no checkpoint"
+
+
+def test_a_second_command_keeps_what_is_finished_and_adds_the_rest(report, protocol, tiny_recipe, monkeypatch):
+    before = {path: path.stat().st_mtime_ns for path in protocol.out.glob("*/result.json")}
+    monkeypatch.setattr(ablations, "_Bench", None)  # nothing is made again
+    again = run_ablations(protocol, lambda line: None)
+    assert again == json.loads(json.dumps(report))
+    monkeypatch.undo()
+    (protocol.out / "official" / "result.json").unlink()
+    said: list[str] = []
+    run_ablations(protocol, said.append)
+    made = [path for path in before if path.stat().st_mtime_ns != before[path]]
+    assert [path.parent.name for path in made] == ["official"]
+    assert [line.split(":")[0] for line in said if line.startswith(tuple(ABLATIONS)) and ":" in line] == ["official"]
+    redone = json.loads((protocol.out / "official" / "result.json").read_text())
+    assert redone["teacher"] == report["variants"]["official"]["teacher"]  # the same scenes, the same steps
+
+
+def test_an_interrupted_variant_goes_on(report, tmp_path, protocol, tiny_recipe, monkeypatch):
+    one = replace(protocol, out=tmp_path / "runs", variants=("full",))
+    loss = ablations.FixedScenesTask.loss
+
+    def stop(task, step, progress):
+        if step == 1:
+            raise KeyboardInterrupt
+        return loss(task, step, progress)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(ablations.FixedScenesTask, "loss", stop)
+        patch.setattr(AblationsProtocol, "options", _saving(AblationsProtocol.options))
+        with pytest.raises(KeyboardInterrupt):
+            run_ablations(one, lambda line: None)
+    assert not (one.out / "full" / "result.json").exists()
+    said: list[str] = []
+    again = run_ablations(one, said.append)
+    assert any("going on from step 1" in line for line in said)
+    assert again["variants"]["full"]["teacher"] == report["variants"]["full"]["teacher"]
+
+
+def _saving(options):
+    return lambda self, name: replace(options(self, name), save_every=1)
+
+
+def test_other_settings_are_refused(report, protocol, capsys):
+    with pytest.raises(InputError, match="holds variants with steps 2, now it is 5; give the same, or another --out"):
+        run_ablations(replace(protocol, steps=5), lambda line: None)
+    words = ["evaluate", "ablations", "--out", str(protocol.out), "--steps", "9"]
+    assert main(words) == 2
+    assert "another --out" in capsys.readouterr().err
+    assert main([*words, "--variants", "full", "everything"]) == 2
+    assert "variant 'everything' is unknown; choose from full, no-fusion" in capsys.readouterr().err
+    assert main([*words, "--seconds", "9"]) == 2
+    assert "either --seconds or --steps" in capsys.readouterr().err
+    (protocol.out / "both" / "result.json").write_text("[1")
+    with pytest.raises(InputError, match="remove it to have it made again"):
+        run_ablations(protocol, lambda line: None)
+
+
+def test_recipes_change_one_thing_each():
+    """Against `full`, at the real sizes; and pruning leaves at most what was asked for."""
+    protocol = AblationsProtocol(out=Path("x"), steps=1)
+    recipe = decoder_recipe("nano")
+    made = {name: variant_recipe(each, recipe, nano(), protocol) for name, each in ABLATIONS.items()}
+    full = made["full"]
+    assert (full.stages[0].prune_ratio, full.stages[0].steps, full.stages[1].steps) == (0.0, 3, 1)
+    assert full.network() == nano() and full.perceptual > 0 and full.depth > 0
+    assert made["no-perceptual"].perceptual == 0 and made["no-perceptual"].depth == full.depth
+    assert made["no-depth"].depth == 0 and made["no-depth"].perceptual == full.perceptual
+    assert all(stage.prune_ratio == stage.opacity_weight == 0 for stage in made["no-pruning"].stages)
+    assert made["no-fusion"].network() == replace(nano(), fuse_views=False)
+    hybrid = GaussianDecoder(made["hybrid"].network())
+    assert [type(block).__name__ for block in hybrid.trunk.blocks] == ["MambaBlock", "TransformerBlock"] * 3
+    for name, each in made.items():
+        left = gaussians_of(each.network(), 256, 448) * (1 - each.stages[-1].prune_ratio)
+        assert left == pytest.approx(458_752) if name == "no-pruning" else left <= 200_000.001
+        GaussianDecoder(each.network())
+
+
+def test_views_apart_do_not_see_each_other():
+    """The trunk's tokens of one view depend on another view only with fusion."""
+    torch.manual_seed(0)
+    tokens = torch.randn(2, 3 * 10, 32)
+    other = tokens.clone()
+    other[:, 10:20] += 1
+    for fuse, same in ((True, False), (False, True)):
+        model = GaussianDecoder(replace(TINY, fuse_views=fuse, zero_init_residual=False)).eval()
+        first, second = (model._mix(each, 3)[:, :10] for each in (tokens, other))
+        assert torch.equal(first, second) is same
+    alone = model._mix(tokens[:, :10], 1)
+    assert torch.allclose(alone, model._mix(tokens, 3)[:, :10], atol=1e-6)
+
+
+def test_signs_are_compared_with_the_published_ones():
+    def rows(full: float, other: float, name: str) -> dict:
+        measure = ABLATIONS[name].measure
+        return {key: {"teacher": {measure: value}} for key, value in (("full", full), (name, other))}
+
+    assert sign("no-fusion", rows(28.0, 27.0, "no-fusion")) == "reproduces"
+    assert sign("no-fusion", rows(28.0, 28.2, "no-fusion")) == "does not"
+    assert sign("no-fusion", rows(28.0, 28.04, "no-fusion")) == "no difference"
+    assert sign("no-perceptual", rows(0.20, 0.22, "no-perceptual")) == "reproduces"  # a distance: more is worse
+    assert sign("hybrid", rows(28.0, 28.2, "hybrid")) == "reproduces"  # with the blocks it is better
+    assert sign("both", rows(28.0, 27.0, "both")) == sign("full", rows(28.0, 28.0, "full")) == ""
