@@ -31,6 +31,7 @@ from lyra.cli.worlds import Worlds
 
 DESCRIPTION = """One photo becomes a 3D scene of Gaussian splats, on this computer, with the networks that ship inside.
   lyra generate photo.jpg -o out/photo
+  lyra generate clip.mp4 -o out/clip
   lyra view out/photo
   lyra render out/photo --path orbit -o orbit.mp4
   lyra export out/photo --to glb

@@ -15,8 +15,11 @@ class EvaluateWorlds:
     """Run the whole road on procedural scenes and compare with their true novel views and depth.
 
     lyra evaluate worlds --split test --count 24 --json scores.json
+    lyra evaluate worlds --dynamic --count 8 --json moving.json
     """
 
+    dynamic: bool = False
+    """Score moving scenes: worlds in which something moves, filmed from a tripod, and cameras that are carried."""
     split: Literal["val", "test"] = "test"
     """Which scenes and textures; neither set occurs in training."""
     count: int = 24
@@ -45,6 +48,8 @@ class EvaluateWorlds:
             raise InputError(f"count {self.count} should be at least 1")
         if not 1 <= self.stride <= 16:
             raise InputError(f"stride {self.stride} is outside 1…16; clips have 17 frames and the first is given")
+        if self.dynamic:
+            return self._moving()
         from lyra.evaluation.worlds import WorldsProtocol, evaluate_worlds, table
 
         protocol = WorldsProtocol(
@@ -57,6 +62,24 @@ class EvaluateWorlds:
             stride=self.stride,
         )
         scores = evaluate_worlds(protocol, progress=_tell)
+        print(table(scores))
+        _keep(scores, self.json)
+        return 0
+
+    def _moving(self) -> int:
+        from lyra.evaluation.moving_worlds import MovingProtocol, evaluate_moving_worlds, table
+
+        protocol = MovingProtocol(
+            split=self.split,
+            count=self.count,
+            steps=self.steps,
+            seed=self.seed,
+            textures=self.textures,
+            device=self.device,
+            stride=self.stride,
+            cameras=2 * self.count,
+        )
+        scores = evaluate_moving_worlds(protocol, progress=_tell)
         print(table(scores))
         _keep(scores, self.json)
         return 0

@@ -1,4 +1,4 @@
-"""``lyra generate``: a photo or a prompt becomes a scene folder."""
+"""``lyra generate``: a photo, a video or a prompt becomes a scene folder."""
 
 import time
 from dataclasses import dataclass
@@ -18,17 +18,18 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class Generate:
-    """Turn a photo, or a prompt, into a 3D scene.
+    """Turn a photo, a video, or a prompt, into a 3D scene.
 
     lyra generate photo.jpg -o out/photo
     lyra generate photo.jpg -o out/photo --trajectories left,right --seed 7
     lyra generate photo.jpg -o out/photo --depth depth.npy --fov 65
     lyra generate photo.jpg -o out/photo --cameras path.json
+    lyra generate clip.mp4 -o out/clip --start 2 --times 9
     lyra generate --prompt "a courtyard with a fountain at sunset" -o out/court --candidates 4
     """
 
     photo: Annotated[Positional[Path | None], arg(metavar="[PHOTO]", help_behavior_hint="")] = None
-    """The photo: JPEG, PNG, WebP, TIFF or anything else that Pillow opens."""
+    """The photo: JPEG, PNG, WebP, TIFF or anything else that Pillow opens; or a video: MP4, MOV, MKV, WebM."""
     out: Annotated[Path, arg(aliases=["-o"], metavar="FOLDER")]
     """Folder for the scene; it appears complete or not at all."""
     seed: int = 0
@@ -44,7 +45,8 @@ class Generate:
     depth: Annotated[Path | None, arg(metavar="FILE", help_behavior_hint="")] = None
     """Depth of the photo from elsewhere (.npy, .npz or 16-bit .png), see docs/conventions.md."""
     cameras: Annotated[Path | None, arg(metavar="FILE", help_behavior_hint="")] = None
-    """Your own camera path (.json or .npz) in place of the trajectories, see docs/conventions.md."""
+    """Your own camera path (.json or .npz) in place of the trajectories, see docs/conventions.md. For a video where its
+    camera was: auto (the default), static, colmap, or a file or folder, see docs/video.md."""
     device: Annotated[str, arg(metavar="auto|cpu|cuda[:N]")] = "auto"
     """Where to compute."""
     overwrite: bool = False
@@ -87,11 +89,32 @@ class Generate:
     force: bool = False
     """With --model: go on with sizes or trajectories that the weights were not trained for."""
 
+    start: Annotated[float, arg(metavar="SECONDS")] = 0.0
+    """Of a video: where to begin."""
+    frames: Annotated[int | None, arg(metavar="N", help_behavior_hint="")] = None
+    """Of a video: how many frames to take; by default 17, or all of a shorter one."""
+    stride: Annotated[int | None, arg(metavar="N", help_behavior_hint="")] = None
+    """Of a video: take one frame of so many; by default about 12 a second."""
+    times: Annotated[str | None, arg(metavar="N|all|SECONDS,…", help_behavior_hint="")] = None
+    """Of a video: how many times, or which, get a set of Gaussians; by default at most 17, evenly spread."""
+    fps: Annotated[float | None, arg(metavar="RATE", help_behavior_hint="")] = None
+    """Of a video: rate of the previews; by default that of the frames taken."""
+    four_d: bool = False
+    """Of a video: also write scene.4dgs."""
+
     def run(self) -> int:
         """Check everything, then load the networks, then make the scene."""
         start = time.perf_counter()
         require_device(self.device)
         require_output_folder(self.out, self.overwrite)
+        if self.photo is not None:
+            from lyra.io.video_clip import is_video
+
+            if is_video(self.photo):
+                from lyra.cli.generate_video import run_video
+
+                return run_video(self, start)
+        self._require_no_video_choices()
         self._require_photo_or_prompt()
         options = self._options()
 
@@ -125,7 +148,19 @@ class Generate:
 
     def interrupted(self) -> str:
         """The scene folder appears only at the end."""
+        chunks = self.out.with_name(f".{self.out.name}.chunks")
+        if chunks.is_dir() and any(chunks.glob("[0-9]*")):
+            return f"finished chunks are kept in {chunks}; the same command goes on after them"
         return "nothing was written"
+
+    def _require_no_video_choices(self) -> None:
+        from lyra.structures import InputError
+
+        chosen = {"--start": self.start, "--frames": self.frames, "--stride": self.stride, "--times": self.times,
+                  "--fps": self.fps, "--four-d": self.four_d}  # fmt: skip
+        given = [name for name, value in chosen.items() if value]
+        if given:
+            raise InputError(f"{', '.join(given)} belong to a video; leave them out, or give a video")
 
     def _require_photo_or_prompt(self) -> None:
         from lyra.structures import InputError

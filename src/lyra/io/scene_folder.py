@@ -76,6 +76,15 @@ class SceneFolder:
             shutil.rmtree(self.path, ignore_errors=True)
             self._remove_made()
 
+    def check(self) -> None:
+        """Refuse a target that may not be written, before the work begins.
+
+        Raises:
+            InputError: as on entering.
+        """
+        self.target = self.target.resolve()
+        self._check_target()
+
     def _check_target(self) -> None:
         if not self.target.exists():
             return
@@ -168,13 +177,13 @@ def save_scene(folder: Path | SceneFolder, scene: Scene) -> None:
     """Write a scene into an existing folder.
 
     A static scene becomes ``scene.ply``; one with several times ``frames/000.ply`` … and ``scene.ply``, which then is
-    the first time. ``cameras.json`` holds the source camera and the times, ``run.json`` the provenance.
+    the middle time. ``cameras.json`` holds the source camera and the times, ``run.json`` the provenance.
 
     Raises:
         InputError: the folder cannot be written.
     """
     root = folder.path if isinstance(folder, SceneFolder) else folder
-    write_ply(root / SCENE_FILE, scene.gaussians[0])
+    write_ply(root / SCENE_FILE, scene.gaussians[len(scene.gaussians) // 2])
     if len(scene.gaussians) > 1:
         for index, gaussians in enumerate(scene.gaussians):
             write_ply(root / FRAMES_FOLDER / f"{index:03d}.ply", gaussians)

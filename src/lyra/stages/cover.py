@@ -19,6 +19,8 @@ BEHIND = 1.01
 PUSH, PUSHES = 1.06, 25
 """A point that would stand before the source picture is moved away along its ray, so much and so often."""
 SAME_POSE = 1e-3
+MOMENT_GAPS = 0.002
+"""Of a moving scene, gaps of a moment that are smaller than this share of a picture stay."""
 
 
 @dataclass(frozen=True)
@@ -28,10 +30,12 @@ class CoverConfig:
     Attributes:
         every: of each trajectory every so many frames; 0 leaves the gaps open.
         transparency: share of the background that shows through a pixel from which on it counts as a gap.
+        smallest: share of a picture that must be gaps; less is left as it is.
     """
 
     every: int = 2
     transparency: float = 0.2
+    smallest: float = 0.0
 
     def __post_init__(self) -> None:
         if self.every < 0 or not 0 < self.transparency < 1:
@@ -69,14 +73,65 @@ def cover(
     config = config or CoverConfig()
     gaussians = scene.gaussians[0]
     for view, frame in _stops(conditionings, views.cameras, config.every):
-        told, picture = conditionings[view], frames[view, frame].clamp(0, 1)
-        camera = told.trajectory.cameras[frame]
-        gap = render(gaussians, camera).alpha[0] < 1 - config.transparency
-        if not bool(gap.any()):
-            continue
-        depth = aligned_depth(depth_net, picture[None], told.depth[frame : frame + 1], told.mask[frame : frame + 1])
-        gaussians = _joined(gaussians, _lifted(picture, depth[0], gap, camera, views))
+        added = _found(gaussians, views, conditionings[view], frames[view, frame], frame, depth_net, config)
+        gaussians = _joined(gaussians, added)
     return replace(scene, gaussians=(gaussians, *scene.gaussians[1:]))
+
+
+@torch.no_grad()
+def cover_moment(
+    gaussians: Gaussians,
+    views: Views,
+    conditionings: Sequence[Conditioning],
+    frames: Tensor,
+    depth_net: DepthNet,
+    time: int,
+    config: CoverConfig | None = None,
+) -> Gaussians:
+    """The Gaussians that close the gaps of one moment of a moving scene, seen from the clips' cameras at that moment.
+
+    As `cover`, for frame ``time`` of every clip; what is added cannot stand before source picture ``time``.
+
+    Args:
+        gaussians: the scene at that moment.
+        views: T source pictures.
+        conditionings: the 4D caches the clips were imagined from.
+        frames: [V, T, 3, H, W] pictures of the clips.
+        depth_net: depth of imagined frames, aligned to the cache.
+        time: which moment.
+        config: its transparency counts.
+
+    Returns:
+        The new Gaussians alone.
+    """
+    config = config or CoverConfig(smallest=MOMENT_GAPS)
+    source = views.cameras.c2w[time]
+    here = Views(views.frames[time : time + 1], views.depth[time : time + 1], views.mask[time : time + 1],
+                 views.cameras[time])  # fmt: skip
+    everything = gaussians
+    for view, told in enumerate(conditionings):
+        if float((told.trajectory.cameras.c2w[time] - source).abs().max()) <= SAME_POSE:
+            continue
+        everything = _joined(everything, _found(everything, here, told, frames[view, time], time, depth_net, config))
+    return everything[len(gaussians) :]
+
+
+def _found(
+    gaussians: Gaussians,
+    views: Views,
+    told: Conditioning,
+    picture: Tensor,
+    frame: int,
+    depth_net: DepthNet,
+    config: CoverConfig,
+) -> Gaussians:
+    """Gaussians for the gaps that frame ``frame`` of one clip sees."""
+    camera, picture = told.trajectory.cameras[frame], picture.clamp(0, 1)
+    gap = render(gaussians, camera).alpha[0] < 1 - config.transparency
+    if float(gap.sum()) <= config.smallest * gap.numel():
+        return gaussians[:0]
+    depth = aligned_depth(depth_net, picture[None], told.depth[frame : frame + 1], told.mask[frame : frame + 1])
+    return _lifted(picture, depth[0], gap, camera, views)
 
 
 def _stops(conditionings: Sequence[Conditioning], source: Cameras, every: int) -> Iterator[tuple[int, int]]:

@@ -6,7 +6,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from lyra.models.decoder import DecoderInputs, GaussianDecoder
+from lyra.models.decoder import DecoderInputs, GaussianDecoder, clip_times
 from lyra.models.depth import DepthNet, aligned_depth
 from lyra.models.tokenizer import Tokenizer
 from lyra.structures import Conditioning, Latents, Scene, Views
@@ -38,6 +38,7 @@ def prepare_inputs(
     """
     height, width = anchors.rgb.shape[-2:]
     normalised = tokenizer.normalize(latents.flatten(0, 1)).unflatten(0, latents.shape[:2])
+    frame_times, target_time = clip_times(decoder.config, len(c2w), c2w.shape[2], None, c2w.device)
     return DecoderInputs(
         latents=normalised,
         c2w=c2w,
@@ -47,6 +48,8 @@ def prepare_inputs(
         rgb=anchors.rgb,
         depth=anchors.depth,
         visible=anchors.visible,
+        frame_times=frame_times,
+        target_time=target_time,
     )
 
 

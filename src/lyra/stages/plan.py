@@ -1,9 +1,11 @@
 """Which camera paths the teacher is asked to imagine."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import torch
 
+from lyra.geometry import compose
 from lyra.geometry.trajectories import OFFICIAL_TRAJECTORIES, plan_six
 from lyra.structures import InputError, Trajectory, Views
 
@@ -33,6 +35,31 @@ def plan(
     paths = plan_six(frames, source, factor=factor, generator=generator)
     by_name = {path.name: path for path in paths}
     return tuple(by_name[name] for name in chosen)
+
+
+def plan_moving(
+    views: Views,
+    names: Sequence[str] | None = None,
+    factor: float = 1.0,
+    generator: torch.Generator | None = None,
+) -> tuple[Trajectory, ...]:
+    """The published trajectories around a source that moves: camera i departs from the source's camera i.
+
+    Args:
+        views: T source pictures; their cameras are what the paths depart from.
+        names, factor, generator: as in `plan`.
+
+    Raises:
+        InputError: as `plan`.
+    """
+    source = views.cameras
+    home = replace(source[0], c2w=torch.eye(4, dtype=source.c2w.dtype, device=source.c2w.device)[None])
+    still = replace(views, frames=views.frames[:1], depth=views.depth[:1], mask=views.mask[:1], cameras=home)
+    paths = plan(still, len(source), names, factor, generator)
+    return tuple(
+        replace(path, cameras=replace(source, c2w=compose(source.c2w, path.cameras.c2w.to(source.c2w))))
+        for path in paths
+    )
 
 
 def require_plannable(names: Sequence[str] | None, factor: float) -> list[str]:

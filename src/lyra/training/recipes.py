@@ -4,12 +4,15 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from lyra.models.decoder import DecoderConfig, nano, official_static
+from lyra.models.decoder import DecoderConfig, nano, nano_dynamic, official_static
 from lyra.structures import InputError
 from lyra.training.options import TaskName
 
 Schedule = Literal["cosine", "constant"]
 FrameSampling = Literal["uniform", "exponential", "late"]
+
+DYNAMIC = "dynamic"
+"""The recipe of moving scenes."""
 
 
 @dataclass(frozen=True)
@@ -162,7 +165,20 @@ def _official_decoder() -> DecoderRecipe:
     )  # fmt: skip
 
 
-_DECODER = {"nano": _nano_decoder, "progressive": _progressive_decoder, "official": _official_decoder}
+def _dynamic_decoder() -> DecoderRecipe:
+    """Moving scenes and still ones in turns, so that one decoder does both; meant to start from the embedded one."""
+    return DecoderRecipe(
+        name=DYNAMIC, learning_rate=2e-4, weight_decay=0.01, ema_decay=0.998, batch=2, pool=128,
+        network=nano_dynamic, stages=(DecoderStage("dynamic", steps=1500, all_views=2 / 3, targets=7),),
+    )  # fmt: skip
+
+
+_DECODER = {
+    "nano": _nano_decoder,
+    "progressive": _progressive_decoder,
+    "official": _official_decoder,
+    DYNAMIC: _dynamic_decoder,
+}
 
 _OTHERS: dict[TaskName, tuple[Recipe, ...]] = {
     "tokenizer": (Recipe("nano", learning_rate=1e-3, weight_decay=0.0, ema_decay=0.998, batch=48, pool=512),),

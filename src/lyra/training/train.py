@@ -11,7 +11,7 @@ from lyra.training.checkpoint import CheckpointFolder, load_checkpoint
 from lyra.training.loop import run_loop
 from lyra.training.options import TrainOptions
 from lyra.training.processes import rank_and_size, start_accelerator, training_device
-from lyra.training.recipes import find_recipe
+from lyra.training.recipes import DYNAMIC, find_recipe
 from lyra.training.sharding import ShardedCheckpoints
 from lyra.training.task import Task
 
@@ -39,6 +39,10 @@ def make_task(options: TrainOptions, device: torch.device, encoder: Path | None 
         from lyra.training.tasks.text import TextTask
 
         return TextTask(options, device)
+    if options.recipe == DYNAMIC:
+        from lyra.training.tasks.moving_decoder import MovingDecoderTask
+
+        return MovingDecoderTask(options, device)
     from lyra.training.tasks.decoder import DecoderTask
 
     return DecoderTask(options, device)

@@ -1,7 +1,7 @@
 """Every number of the decoder, and the sets of numbers that have a name."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 Head = Literal["official", "anchored"]
@@ -58,6 +58,8 @@ class DecoderConfig:
         zero_init_rays: start without the cameras.
         time_layers: the two time embeddings exist (they do in static weights, too).
         use_time: they are used: moving scenes, one Gaussian set per target time.
+        pooled_time: moving scenes without latents of times: the times of the frames of each latent frame are added to
+            its tokens as numbers, that of the target after the trunk: one pass of the trunk serves all targets.
         guides: add pooled log depth and visibility of the anchor frames to the tokens.
         head: ``official``: Gaussians of every frame from the tokens alone; ``anchored``: residuals on lifted frames.
         output_factor: official head: Gaussians per pixel are 1 / product of this (frames, rows, columns).
@@ -101,6 +103,7 @@ class DecoderConfig:
     zero_init_rays: bool = True
     time_layers: bool = True
     use_time: bool = False
+    pooled_time: bool = False
     guides: bool = False
     head: Head = "official"
     output_factor: tuple[int, int, int] = (1, 8, 8)
@@ -134,6 +137,8 @@ class DecoderConfig:
             raise ValueError("DecoderConfig: guides are maps of the anchor frames; give anchors or switch them off")
         if self.use_time and not self.time_layers:
             raise ValueError("DecoderConfig: use_time needs time_layers")
+        if self.use_time and self.pooled_time:
+            raise ValueError("DecoderConfig: times are read as latents or pooled, not both")
         if not 0 <= self.prune_ratio < 1:
             raise ValueError(f"DecoderConfig: prune_ratio {self.prune_ratio} is not in [0, 1)")
 
@@ -145,7 +150,7 @@ class DecoderConfig:
     @property
     def anchor_frames(self) -> tuple[int, ...]:
         """The A distinct frames, rising, of which ``DecoderInputs`` holds pictures and depth."""
-        return tuple(sorted({anchor.frame for anchor in self.anchors}))
+        return anchor_frames(self.anchors)
 
     def latent_frame(self, frame: int) -> int:
         """Index of the latent frame that covers a pixel frame: frame 0 has its own, then groups of ``temporal``."""
@@ -154,6 +159,11 @@ class DecoderConfig:
     def is_attention(self, block: int) -> bool:
         """Whether trunk block ``block`` (from 0) is attention."""
         return (block + 1) % self.attention_every == 0
+
+
+def anchor_frames(anchors: tuple[Anchor, ...]) -> tuple[int, ...]:
+    """The distinct frames of anchors, rising."""
+    return tuple(sorted({anchor.frame for anchor in anchors}))
 
 
 def _as_anchor(value: Anchor | Mapping[str, Any]) -> Anchor:
@@ -191,3 +201,8 @@ def nano() -> DecoderConfig:
         opacity_start=0.88,
         hide_visible=True,
     )
+
+
+def nano_dynamic() -> DecoderConfig:
+    """The small decoder for moving scenes: `nano`, told the time of every frame and of the target."""
+    return replace(nano(), pooled_time=True)

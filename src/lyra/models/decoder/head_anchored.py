@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from lyra.models.decoder.config import Anchor, DecoderConfig
+from lyra.models.decoder.config import Anchor, DecoderConfig, anchor_frames
 from lyra.models.decoder.gaussian_batch import GaussianBatch
 from lyra.models.decoder.head_official import CHANNELS
 from lyra.models.decoder.inputs import DecoderInputs
@@ -69,9 +69,10 @@ class AnchoredHead(nn.Module):
             InputError: pictures, depth or visibility of the anchor frames are missing.
         """
         rgb, depth, visible = inputs.require("rgb", "depth", "visible", reason="its Gaussians stand on lifted frames")
-        frames = self.config.anchor_frames
+        anchors = inputs.placed(self.config)
+        frames = anchor_frames(anchors)
         parts = []
-        for anchor in self.config.anchors:
+        for anchor in anchors:
             slot = frames.index(anchor.frame)
             views = 1 if anchor.views == "first" else tokens.shape[1]
             guides = anchor_guides(

@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from lyra.models.decoder.config import DecoderConfig
+from lyra.models.decoder.config import Anchor, DecoderConfig, anchor_frames
 from lyra.structures import InputError, check_shapes
 
 
@@ -25,6 +25,9 @@ class DecoderInputs:
         rgb: [B, V, A, 3, H, W] 0…1, decoded pictures at ``config.anchor_frames`` (anchored head).
         depth: [B, V, A, H, W] z in scene units (anchored head, guides).
         visible: [B, V, A, H, W] float 0…1, where that depth comes from the 3D cache (anchored head, guides).
+        anchors: frames that carry Gaussians instead of the config's; A counts theirs.
+        frame_times: [B, T] the time each frame shows, 0…1 over the source (``pooled_time``).
+        target_time: [B] the time that the Gaussians are for, in the same unit (``pooled_time``).
     """
 
     latents: Tensor
@@ -37,6 +40,9 @@ class DecoderInputs:
     rgb: Tensor | None = None
     depth: Tensor | None = None
     visible: Tensor | None = None
+    anchors: tuple[Anchor, ...] | None = None
+    frame_times: Tensor | None = None
+    target_time: Tensor | None = None
 
     def __post_init__(self) -> None:
         patterns = {
@@ -48,6 +54,8 @@ class DecoderInputs:
             "rgb": f"B V A 3 {self.height} {self.width}",
             "depth": f"B V A {self.height} {self.width}",
             "visible": f"B V A {self.height} {self.width}",
+            "frame_times": "B T",
+            "target_time": "B",
         }
         given = {name: (getattr(self, name), pattern) for name, pattern in patterns.items()}
         check_shapes("DecoderInputs", **{name: pair for name, pair in given.items() if pair[0] is not None})
@@ -64,6 +72,10 @@ class DecoderInputs:
             raise InputError(f"decoder inputs lack {', '.join(missing)}: {reason}; give them in DecoderInputs")
         return values
 
+    def placed(self, config: DecoderConfig) -> tuple[Anchor, ...]:
+        """The anchors that count."""
+        return config.anchors if self.anchors is None else self.anchors
+
     def check(self, config: DecoderConfig) -> None:
         """Compare sizes with a configuration.
 
@@ -73,7 +85,7 @@ class DecoderInputs:
         channels, latent_frames, rows, columns = self.latents.shape[2:]
         frames = self.c2w.shape[2]
         grid = (self.height // config.spatial, self.width // config.spatial)
-        anchors = config.anchor_frames
+        anchors = anchor_frames(self.placed(config))
         if channels != config.latent_channels:
             raise InputError(f"latents have {channels} channels, not {config.latent_channels}: use the right tokenizer")
         if frames != config.temporal * (latent_frames - 1) + 1:

@@ -4,12 +4,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from lyra.models.decoder.config import DecoderConfig
+from lyra.models.decoder.config import DecoderConfig, anchor_frames
 from lyra.models.decoder.gaussian_batch import GaussianBatch
 from lyra.models.decoder.head_anchored import AnchoredHead
 from lyra.models.decoder.head_official import OfficialHead
 from lyra.models.decoder.inputs import DecoderInputs
 from lyra.models.decoder.rays import pooled_plucker
+from lyra.models.decoder.times import PooledTimes
 from lyra.models.decoder.trunk import Trunk
 from lyra.nn import PatchEmbed3d, full_precision
 
@@ -40,6 +41,7 @@ class GaussianDecoder(nn.Module):
         if config.time_layers:
             self.embed_source_time = PatchEmbed3d(config.latent_channels, config.width, patch)
             self.embed_target_time = PatchEmbed3d(config.latent_channels, config.width, patch)
+        self.times = PooledTimes(config) if config.pooled_time else None
         if config.guides:
             self.embed_guides = PatchEmbed3d(2 * self._guide_slots(), config.width, patch, norm=False)
         self.trunk = Trunk(config)
@@ -52,11 +54,25 @@ class GaussianDecoder(nn.Module):
         Raises:
             InputError: sizes do not fit the config, or a field that it needs is missing.
         """
+        return self.read(self.mix(inputs), inputs)
+
+    def mix(self, inputs: DecoderInputs) -> Tensor:
+        """The trunk's tokens [B, V, t, rows, columns, D]; with ``pooled_time`` they serve every target time.
+
+        Raises:
+            InputError: as `forward`.
+        """
         inputs.check(self.config)
         tokens = self._mix(self.embed(inputs), inputs.latents.shape[1])
         views, _, frames, rows, columns = inputs.latents.shape[1:]
         grid = (views, frames, rows // self.config.patch, columns // self.config.patch)
-        gaussians: GaussianBatch = self.head(tokens.unflatten(1, grid), inputs)
+        return tokens.unflatten(1, grid)
+
+    def read(self, tokens: Tensor, inputs: DecoderInputs) -> GaussianBatch:
+        """Gaussians from `mix`'s tokens, at the anchors and for the target time of ``inputs``; pruned as configured."""
+        if self.times is not None:
+            tokens = self.times.for_target(tokens, inputs)
+        gaussians: GaussianBatch = self.head(tokens, inputs)
         return gaussians.prune(1 - self.config.prune_ratio) if self.config.prune_ratio > 0 else gaussians
 
     def _mix(self, tokens: Tensor, views: int) -> Tensor:
@@ -85,6 +101,8 @@ class GaussianDecoder(nn.Module):
             source = self.embed_source_time(time[:, :, :frames])
             target = self.embed_target_time(time[:, :, frames:])
             tokens = tokens + (source + target.repeat(1, frames, 1))[:, None]
+        if self.times is not None:
+            tokens = self.times.for_frames(tokens, inputs)
         if self.embed_guides is not None:
             tokens = tokens + self._per_view(self.embed_guides, self._guides(inputs).to(inputs.latents.dtype))
         return tokens.reshape(tokens.shape[0], views * tokens.shape[2], -1)
@@ -111,9 +129,10 @@ class GaussianDecoder(nn.Module):
         with full_precision(maps.device):
             maps = F.avg_pool2d(maps, config.spatial).unflatten(0, depth.shape[:3])  # [B, V, A, 2, h, w]
         empty = torch.zeros_like(maps[:, :, 0])
+        held = list(enumerate(anchor_frames(inputs.placed(config))))
         per_latent_frame = []
         for group in range(inputs.latents.shape[3]):
-            slots = [maps[:, :, a] for a, f in enumerate(config.anchor_frames) if config.latent_frame(f) == group]
+            slots = [maps[:, :, a] for a, f in held if config.latent_frame(f) == group][: self._guide_slots()]
             slots += [empty] * (self._guide_slots() - len(slots))
             per_latent_frame.append(torch.cat(slots, dim=2))
         return torch.stack(per_latent_frame, dim=3)
@@ -132,6 +151,8 @@ class GaussianDecoder(nn.Module):
         for embed in (self.embed_source_time, self.embed_target_time, self.embed_guides):
             if embed is not None:
                 embed.zero_init()
+        if self.times is not None:
+            self.times.zero_init()
         if self.config.zero_init_rays:
             self.embed_rays.zero_init()
         if self.config.zero_init_residual:

@@ -279,11 +279,20 @@ class DecoderTask(Task):
 def starting_network(options: TrainOptions, config: Callable[[], DecoderConfig]) -> GaussianDecoder:
     """The decoder that ``options.init`` names, else a new one; layers that no step would reach are frozen."""
     model = load_start(options.init, GaussianDecoder) if options.init else GaussianDecoder(config())
+    if config().pooled_time and not model.config.pooled_time:
+        model = told_times(model)
     if not model.config.use_time:
         for embed in (model.embed_source_time, model.embed_target_time):
             if embed is not None:
                 embed.requires_grad_(False)
     return model
+
+
+def told_times(model: GaussianDecoder) -> GaussianDecoder:
+    """A decoder that stands still, with layers for times that do nothing yet."""
+    timed = GaussianDecoder(replace(model.config, pooled_time=True))
+    timed.load_state_dict({**timed.state_dict(), **model.state_dict()})
+    return timed
 
 
 def check_network(config: DecoderConfig, tokenizer: Tokenizer, recipe: DecoderRecipe) -> None:

@@ -1,0 +1,142 @@
+"""A video through the whole road with untrained networks: folders, chunks, resuming, cameras."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from lyra.geometry.handheld import handheld_c2w
+from lyra.io.ply import read_ply
+from lyra.io.scene_folder import load_scene, read_trajectories
+from lyra.io.video import read_video
+from lyra.raster import render
+from lyra.structures import InputError
+from lyra.video import VideoOptions, produce
+from lyra.video.films import rounds
+
+
+def produced(clip: Path, out: Path, networks, page=None, **choices) -> tuple[dict, list[str]]:
+    said: list[str] = []
+    options = VideoOptions(**{"trajectories": ("left", "right"), "device": "cpu", **choices})
+    record = produce(clip, out, networks, options, page=page, note=said.append)
+    return record, said
+
+
+def test_a_short_tripod_clip_becomes_a_folder_with_everything_in_it(clip, networks, tmp_path):
+    seen = []
+    out = tmp_path / "scene"
+    record, said = produced(
+        clip(17), out, networks, lambda folder, scene, paths: seen.append((folder, scene, paths)), stride=1, times="3"
+    )
+    names = sorted(path.name for path in out.iterdir())
+    assert names == ["bullet_time.mp4", "cameras.json", "contact_sheet.png", "fixed_camera.mp4", "frames",
+                     "preview.mp4", "run.json", "scene.ply"]  # fmt: skip
+    assert sorted(path.name for path in (out / "frames").iterdir()) == ["000.ply", "001.ply", "002.ply"]
+    assert (out / "scene.ply").read_bytes() == (out / "frames" / "001.ply").read_bytes(), "the middle time"
+    scene = load_scene(out)
+    assert scene.times == pytest.approx((0, 8 / 12, 16 / 12)) and len(scene.gaussians) == 3
+    assert [path.name for path in read_trajectories(out)] == ["left", "right"]
+    for moment, frame in enumerate((0, 8, 16)):
+        shown = render(scene.gaussians[moment], scene.source).rgb[0].clamp(0, 1)
+        truth = read_video(clip(17)).rgb
+        errors = [float((shown - truth[other]).square().mean()) for other in (0, 8, 16)]
+        assert errors[moment] == min(errors) and errors[moment] < 0.01, f"time {frame} shows its own moment"
+    assert any("stands still" in words for words in said) and record["cameras"][0]["kind"] == "static"
+    assert record["video"]["frames"] == 17 and record["times"] == pytest.approx(list(scene.times))
+    assert json.loads((out / "run.json").read_text())["gaussians"] == [len(one) for one in scene.gaussians]
+    assert len(read_video(out / "preview.mp4")) == len(rounds(3)) and len(read_video(out / "bullet_time.mp4")) == 32
+    fixed = read_video(out / "fixed_camera.mp4").rgb
+    still = (fixed.amax(dim=0) - fixed.amin(dim=0)).amax(dim=0)
+    assert float(still[20:36].max()) > 0.3 and float(still[50:, 10:-10].mean()) < 0.05, "only the square moves"
+    ((folder, shown_scene, paths),) = seen
+    assert folder != out and len(shown_scene.gaussians) == 3 and len(paths) == 2
+    assert not list(tmp_path.glob(".scene*")), "no chunks stay"
+
+
+def test_an_interrupted_run_goes_on_after_its_last_chunk_and_ends_the_same(clip, networks, tmp_path):
+    choices = {"frames": 30, "stride": 1, "times": "4", "trajectories": ("left",)}
+    whole, _ = produced(clip(30), tmp_path / "whole", networks, **choices)
+    assert [part["frames"] for part in whole["chunks"]] == [[0, 16], [13, 29]]
+    assert [part["moments"] for part in whole["chunks"]] == [[0, 10], [19, 29]]
+
+    def stop(report) -> None:
+        if report.name == "chunk 2 of 2: imagine":
+            raise KeyboardInterrupt
+
+    options = VideoOptions(device="cpu", **choices)
+    with pytest.raises(KeyboardInterrupt):
+        produce(clip(30), tmp_path / "cut", networks, options, progress=stop)
+    assert not (tmp_path / "cut").exists() and (tmp_path / ".cut.chunks" / "0000" / "chunk.json").is_file()
+    stages: list[str] = []
+    said: list[str] = []
+    produce(clip(30), tmp_path / "cut", networks, options, note=said.append,
+            progress=lambda report: stages.append(report.name))  # fmt: skip
+    assert said[0] == "1 of 2 chunks are there from before; going on"
+    assert not any(name.startswith("chunk 1") for name in stages)
+    for index in range(4):
+        file = f"frames/{index:03d}.ply"
+        assert (tmp_path / "cut" / file).read_bytes() == (tmp_path / "whole" / file).read_bytes()
+    assert not (tmp_path / ".cut.chunks").exists()
+
+    # another choice begins anew
+    with pytest.raises(KeyboardInterrupt):
+        produce(clip(30), tmp_path / "cut2", networks, options, progress=stop)
+    said.clear()
+    other = VideoOptions(**{**choices, "device": "cpu", "seed": 1})
+    with pytest.raises(KeyboardInterrupt):
+        produce(clip(30), tmp_path / "cut2", networks, other, progress=stop, note=said.append)
+    assert not any("from before" in words for words in said)
+
+
+def test_two_frames_are_enough_and_one_time_makes_a_still_scene(clip, networks, tmp_path):
+    record, _ = produced(clip(2), tmp_path / "two", networks, trajectories=("left",))
+    assert record["times"] == pytest.approx([0, 1 / 12]) and len(load_scene(tmp_path / "two").gaussians) == 2
+    produced(clip(2, 0.0, 96, 64), tmp_path / "tall", networks, trajectories=("left",), times="1")
+    assert (load_scene(tmp_path / "tall").source.height, load_scene(tmp_path / "tall").source.width) == (96, 64)
+    record, _ = produced(clip(17), tmp_path / "one", networks, trajectories=("left",), times="1", stride=1)
+    assert not (tmp_path / "one" / "frames").exists() and len(load_scene(tmp_path / "one").gaussians) == 1
+
+
+def test_a_place_that_is_taken_and_too_many_times_are_refused_before_the_work(clip, networks, tmp_path):
+    (tmp_path / "taken").mkdir()
+    (tmp_path / "taken" / "letter.txt").write_text("mine")
+    with pytest.raises(InputError, match="exists and is not empty"):
+        produced(clip(17), tmp_path / "taken", networks)
+    many = VideoOptions(frames=70, stride=1, times="all")
+    with pytest.raises(InputError, match="70 times are too many for one"):
+        produce(clip(70), tmp_path / "out", networks, many, four_d=True)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["taken"]
+
+
+def test_cameras_from_files_are_used_scaled_and_counted(clip, networks, tmp_path):
+    path = handheld_c2w(20, 0.2, 5, torch.Generator().manual_seed(0))
+    np.savez(tmp_path / "path.npz", c2w=path[:17].numpy())
+    record, said = produced(
+        clip(20), tmp_path / "a", networks, cameras=str(tmp_path / "path.npz"), frames=17, stride=1, times="2",
+        trajectories=("left",),
+    )  # fmt: skip
+    assert record["cameras"][0]["kind"] == "given" and any("path.npz" in words for words in said)
+    cameras = json.loads((tmp_path / "a" / "cameras.json").read_text())["source_path"]
+    assert torch.allclose(torch.tensor(cameras["c2w"][1]), path[16], atol=1e-4)
+    np.savez(tmp_path / "path.npz", c2w=path[:9].numpy())
+    with pytest.raises(InputError, match="has 9 poses, the clip has 17 frames"):
+        produced(clip(20), tmp_path / "b", networks, cameras=str(tmp_path / "path.npz"), frames=17, stride=1)
+    assert not (tmp_path / "b").exists() and not (tmp_path / ".b.chunks").exists()
+
+
+def test_chunks_of_a_camera_that_moves_share_one_world(clip, networks, tmp_path):
+    """A camera that slides along a wall: every chunk adds as much way as the first, and its frames are seen again."""
+    record, _ = produced(
+        clip(30, 1.0), tmp_path / "long", networks, frames=30, stride=1, times="all", trajectories=("left",)
+    )
+    assert [part["kind"] for part in record["cameras"]] == ["moving", "moving"]
+    poses = torch.tensor(json.loads((tmp_path / "long" / "cameras.json").read_text())["source_path"]["c2w"])
+    way = poses[:, 0, 3]
+    assert float(way[16] - way[0]) > 0 and 0.5 < float(way[29] - way[16]) / float(way[13] - way[0]) < 2
+    scene = load_scene(tmp_path / "long")
+    truth = read_video(clip(30, 1.0)).rgb
+    sources = [scene.gaussians[17], scene.gaussians[16]]
+    assert all(len(one) > 4000 for one in sources) and truth.shape[0] == 30
+    assert len(read_ply(tmp_path / "long" / "scene.ply")) == len(scene.gaussians[15])
