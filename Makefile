@@ -53,7 +53,7 @@ $(run_ready): $(settings) | $(bin)/python
 
 $(test_ready): $(settings) | $(run_ready)
 	@echo 'Installing the test tools into $(VENV) …'
-	$(pip_install) -e '.[train,usd,mesh,4dgs,dev]'
+	$(pip_install) -e '.[train,usd,mesh,4dgs,colmap,dev]'
 	@touch $@
 
 $(bin)/python:

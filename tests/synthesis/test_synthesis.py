@@ -141,11 +141,11 @@ def test_after_an_interruption_the_same_command_goes_on(
 ) -> None:
     imagine, calls = pipeline.imagine, []
 
-    def imagine_twice(*arguments: object) -> object:
+    def imagine_twice(*arguments: object, **named: object) -> object:
         calls.append(1)
         if len(calls) == 3:
             raise KeyboardInterrupt
-        return imagine(*arguments)  # type: ignore[arg-type]
+        return imagine(*arguments, **named)  # type: ignore[arg-type]
 
     monkeypatch.setattr(pipeline, "imagine", imagine_twice)
     with pytest.raises(KeyboardInterrupt):
