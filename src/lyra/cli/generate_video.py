@@ -66,6 +66,7 @@ def _options(command: "Generate") -> "VideoOptions":
         device=command.device,
         fit=command.fit,
         recolor=command.recolor,
+        exact=command.exact,
     )
 
 

@@ -22,7 +22,7 @@ class VideoOptions:
         cameras: ``auto``, ``static``, ``colmap``, or a file or folder of cameras.
         times: ``all``, a number of times spread evenly, or seconds separated by commas; ``None`` for at most 17.
         fps: of the previews, ``None`` for that of the pictures.
-        seed, steps, trajectories, strength, fov, device, fit, recolor: as for a photo.
+        seed, steps, trajectories, strength, fov, device, fit, recolor, exact: as for a photo.
         moment_cover: whether gaps are looked for at every time, not only where the cameras are farthest.
     """
 
@@ -40,6 +40,7 @@ class VideoOptions:
     device: str = "auto"
     fit: Literal["crop", "pad"] = "crop"
     recolor: int | None = None
+    exact: bool = False
     moment_cover: bool = True
 
     def __post_init__(self) -> None:

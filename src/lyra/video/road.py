@@ -170,9 +170,11 @@ class MovingRoad:
             conditionings = tuple(warp_moving(views, trajectory) for trajectory in trajectories)
         steps = options.steps or networks.teacher.config.steps
         with times("imagine"):
-            latents = imagine(conditionings, networks.teacher, networks.tokenizer, steps, options.seed, on_step)
+            latents = imagine(
+                conditionings, networks.teacher, networks.tokenizer, steps, options.seed, on_step, exact=options.exact
+            )
         with times("frames"):
-            frames = networks.imagine_frames(latents, conditionings)
+            frames = networks.imagine_frames(latents, conditionings, options.exact)
         moments = sorted({frame - chunk.first for frame in wanted})
         with times("decode"):
             visible, hidden = self._decode(views, conditionings, latents, frames, moments)
