@@ -129,10 +129,17 @@ def test_a_taken_port_is_one_line(lyra: Lyra, scene: Path, at_once: list[str]) -
     assert outcome.err.startswith(f"lyra: port {other.server_port} cannot be used (address already in use); choose ")
 
 
+def _heed_interrupts() -> None:
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 @pytest.mark.skipif(sys.platform == "win32", reason="no SIGINT to another process")
 def test_a_process_serves_until_it_is_interrupted(scene: Path) -> None:
     words = [sys.executable, "-m", "lyra", "view", str(scene), "--no-open"]
-    with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+    # a test run that a script started in the background ignores SIGINT, and what it starts would, too
+    with subprocess.Popen(
+        words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, preexec_fn=_heed_interrupts
+    ) as process:
         assert process.stdout is not None and process.stderr is not None
         try:
             lines = [process.stdout.readline() for _ in range(3)]
