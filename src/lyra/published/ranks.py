@@ -1,5 +1,6 @@
 """Several processes on one job, as torchrun starts them: each takes some trajectories, or all share every one."""
 
+import atexit
 import os
 from collections.abc import Sequence
 
@@ -40,6 +41,7 @@ class Ranks:
                 dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
             except (RuntimeError, ValueError) as error:
                 raise InputError(f"the {world} processes do not find each other ({error}); use torchrun") from error
+            atexit.register(_leave)
         return Ranks(rank, world, share)
 
     @staticmethod
@@ -85,7 +87,7 @@ class Ranks:
         """Part from the others, once all have come here."""
         if self.world > 1 and dist.is_initialized():
             dist.barrier()
-            dist.destroy_process_group()
+            _leave()
 
     def require_work(self, pieces: Sequence[object]) -> None:
         """Refuse more processes than pieces of work.
@@ -98,3 +100,9 @@ class Ranks:
                 f"{self.world} processes for {len(pieces)} trajectories; start at most {len(pieces)}, "
                 "or add --share-clips"
             )
+
+
+def _leave() -> None:
+    """End the groups before the interpreter goes: threads of gloo that outlive it abort the process."""
+    if dist.is_initialized():
+        dist.destroy_process_group()

@@ -1,5 +1,6 @@
 """The processes that train one network together: who this one is, and what all must do alike."""
 
+import atexit
 import os
 import signal
 from collections.abc import Iterator
@@ -43,7 +44,16 @@ def training_device(name: str) -> torch.device:
 def start_accelerator(device: torch.device) -> Accelerator:
     """Join the other processes: bfloat16 autocast on a GPU, float32 and gloo on the CPU."""
     on_gpu = device.type == "cuda"
-    return Accelerator(mixed_precision="bf16" if on_gpu else "no", cpu=not on_gpu)
+    accelerator = Accelerator(mixed_precision="bf16" if on_gpu else "no", cpu=not on_gpu)
+    if accelerator.num_processes > 1:
+        atexit.register(_leave)
+    return accelerator
+
+
+def _leave() -> None:
+    """Part from the other processes before the interpreter goes: threads of gloo that outlive it abort the process."""
+    if dist.is_initialized():
+        dist.destroy_process_group()
 
 
 class Agreement:
