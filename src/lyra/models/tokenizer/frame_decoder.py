@@ -104,7 +104,7 @@ class FrameDecoder(nn.Module):
 
 
 def _calmed(frames: Tensor, mask: Tensor, reach: int, cell: int) -> Tensor:
-    """Frames [B, T, 3, H, W], averaged over ``cell`` pixels where a mask [B, T, H, W] shows nothing within ``reach``."""
+    """Frames [B, T, 3, H, W], averaged over ``cell`` pixels where a mask [B, T, H, W] is empty within ``reach``."""
     flat = frames.flatten(0, 1)
     near = F.max_pool2d(mask.flatten(0, 1)[:, None].to(flat.dtype), 2 * reach + 1, 1, reach)
     share = 1 - _mean(near, SOFT)
