@@ -15,9 +15,9 @@ from lyra.models.teacher.null_text import drop_text
 from lyra.models.teacher.offload import store_in_8_bits
 from lyra.models.teacher.speed import multiply_in_8_bits
 from lyra.preset import Preset, preset_of, published, toy
-from lyra.published import LoadOptions, PublishedPipeline, Ranks, quality_of, sampling_of
+from lyra.published import LoadOptions, PublishedPipeline, Ranks, quality_of
 from lyra.results import GenerateOptions, Result
-from lyra.stages import imagine_published, published_inputs, start_cache, warp_published
+from lyra.stages import PublishedSampling, imagine_published, published_inputs, start_cache, warp_published
 from lyra.structures import InputError
 
 OPTIONS = GenerateOptions(seed=3, steps=2)
@@ -33,12 +33,11 @@ def result(toy_model: Path, photo: Path) -> Result:
 
 
 def test_qualities() -> None:
-    passes = {name: sampling_of(name).passes(0.0002, 80.0) for name in ("published", "balanced", "draft")}
+    passes = {name: quality_of(name).sampling.passes(0.0002, 80.0) for name in ("published", "balanced", "draft")}
     assert passes == {"published": 70, "balanced": 16, "draft": 10}
     assert [quality_of(name).fast for name in passes] == [False, True, True]
-    assert sampling_of("balanced", 5).steps == 5
     with pytest.raises(InputError, match="choose from published, balanced, draft"):
-        sampling_of("best")
+        quality_of("best")
 
 
 def test_every_station_is_there(result: Result) -> None:
@@ -63,7 +62,7 @@ def test_the_clips_are_those_of_the_stages_by_hand(result: Result, toy_model: Pa
     whole = warp_published(cache, result.latents.trajectories[number], result.views.frames.rgb[0])
     inputs = published_inputs(whole, pipeline.teacher.config, pipeline.tokenizer, 3)
     with pipeline._with_teacher():
-        clip = imagine_published(inputs, pipeline.teacher, sampling_of("published", 2), 3)
+        clip = imagine_published(inputs, pipeline.teacher, PublishedSampling(2), 3)
     torch.testing.assert_close(pipeline.tokenizer.denormalize(clip)[0], result.latents.z[number])
     assert torch.equal(result.conditionings[number].warped, whole.warped[[0, 8, 16]])
     pictures = pipeline.tokenizer.decode(result.latents.z[number][None])[0].transpose(0, 1).clamp(0, 1)
