@@ -46,8 +46,7 @@ class Bench:
 
     @property
     def tokens(self) -> int:
-        frames, rows, columns = self.latent
-        return frames * (rows // 2) * (columns // 2)
+        return self.workload().tokens
 
     @property
     def teacher(self) -> TeacherConfig:

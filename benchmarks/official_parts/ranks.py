@@ -58,7 +58,7 @@ def together(report: Report, bench: Bench, ranks: Ranks) -> None:
         )
     whole = clip(0)
     one = timed(lambda: clip(0), bench)
-    share_clip(teacher, ranks.world)
+    share_clip(teacher, ranks.world, bench.device)
     shared = clip(0)
     both = timed(lambda: clip(0), bench)
     error = float((shared.float() - whole.float()).norm() / whole.float().norm())

@@ -7,17 +7,28 @@ from pathlib import Path
 import pytest
 import torch
 
+from lyra.cli.published import PublishedChoices
 from lyra.hub import config_to_dict
-from lyra.hub.memory_plan import Choice
+from lyra.hub.memory_plan import GIB, Choice
 from lyra.hub.model_folder import DESCRIPTION_FILE, NewModelFolder, load_network
+from lyra.models.decoder import GaussianDecoder
 from lyra.models.teacher import PublishedTeacher
 from lyra.models.teacher.null_text import drop_text
 from lyra.models.teacher.offload import store_in_8_bits
 from lyra.models.teacher.speed import multiply_in_8_bits
+from lyra.models.tokenizer import CosmosTokenizer
 from lyra.preset import Preset, preset_of, published, toy
-from lyra.published import LoadOptions, PublishedPipeline, Ranks, quality_of, sampling_of
+from lyra.published import LoadOptions, PublishedPipeline, Ranks, quality_of
+from lyra.published.memory import device_memory
 from lyra.results import GenerateOptions, Result
-from lyra.stages import imagine_published, published_inputs, start_cache, warp_published
+from lyra.stages import (
+    PublishedSampling,
+    decode_published,
+    imagine_published,
+    published_inputs,
+    start_cache,
+    warp_published,
+)
 from lyra.structures import InputError
 
 OPTIONS = GenerateOptions(seed=3, steps=2)
@@ -33,12 +44,11 @@ def result(toy_model: Path, photo: Path) -> Result:
 
 
 def test_qualities() -> None:
-    passes = {name: sampling_of(name).passes(0.0002, 80.0) for name in ("published", "balanced", "draft")}
+    passes = {name: quality_of(name).sampling.passes(0.0002, 80.0) for name in ("published", "balanced", "draft")}
     assert passes == {"published": 70, "balanced": 16, "draft": 10}
     assert [quality_of(name).fast for name in passes] == [False, True, True]
-    assert sampling_of("balanced", 5).steps == 5
     with pytest.raises(InputError, match="choose from published, balanced, draft"):
-        sampling_of("best")
+        quality_of("best")
 
 
 def test_every_station_is_there(result: Result) -> None:
@@ -63,7 +73,7 @@ def test_the_clips_are_those_of_the_stages_by_hand(result: Result, toy_model: Pa
     whole = warp_published(cache, result.latents.trajectories[number], result.views.frames.rgb[0])
     inputs = published_inputs(whole, pipeline.teacher.config, pipeline.tokenizer, 3)
     with pipeline._with_teacher():
-        clip = imagine_published(inputs, pipeline.teacher, sampling_of("published", 2), 3)
+        clip = imagine_published(inputs, pipeline.teacher, PublishedSampling(2), 3)
     torch.testing.assert_close(pipeline.tokenizer.denormalize(clip)[0], result.latents.z[number])
     assert torch.equal(result.conditionings[number].warped, whole.warped[[0, 8, 16]])
     pictures = pipeline.tokenizer.decode(result.latents.z[number][None])[0].transpose(0, 1).clamp(0, 1)
@@ -150,6 +160,50 @@ def test_the_teacher_is_there_only_in_its_phase_where_memory_is_short(toy_model:
     assert short.teacher.backbone.proj_out.weight.is_meta
 
 
+def test_streaming_without_its_package_is_refused_before_weights_are_loaded(
+    toy_model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from lyra.models.teacher import offload
+    from lyra.published import pipeline as module
+
+    def loaded(*_: object, **__: object) -> None:
+        raise AssertionError("a network was loaded")
+
+    plan = opened(toy_model).plan
+    monkeypatch.setattr(module, "plan_memory", lambda *_: replace(plan, choice=Choice("streamed")))
+    monkeypatch.setattr(offload.importlib.util, "find_spec", lambda name: None)
+    for name in ("load_model", "load_network"):
+        monkeypatch.setattr(module, name, loaded)
+    with pytest.raises(InputError, match="accelerate; pip install"):
+        opened(toy_model)
+
+
+def test_a_processor_shares_its_memory_among_processes() -> None:
+    here = torch.device("cpu")
+    assert device_memory(here, None, 5 * GIB) == 5 * GIB and device_memory(here, 3.0, 5 * GIB) == 3 * GIB
+    with pytest.raises(InputError, match="above 0"):
+        device_memory(here, 0.0, 5 * GIB)
+
+
+def test_every_time_of_a_moving_scene_is_that_of_a_run_of_its_own(toy_model: Path, result: Result) -> None:
+    tokenizer = load_network(toy_model / "tokenizer", CosmosTokenizer, "cpu", torch.float32)
+    decoder = load_network(toy_model / "decoder-dynamic", GaussianDecoder, "cpu", torch.float32)
+    latents, camera, coded = result.latents, result.views.cameras[0], []
+    encode_signed = tokenizer.encode_signed
+
+    def counted(clip: torch.Tensor) -> torch.Tensor:
+        coded.append(clip.shape)
+        return encode_signed(clip)
+
+    tokenizer.encode_signed = counted  # type: ignore[method-assign]
+    whole = decode_published(latents, decoder, tokenizer, camera, (0, 8, 16), 24.0)
+    assert len(coded) == 6 * 2 + 3 * 2, "rays of six views once, then the times of the source and of each target"
+    for target, found in zip((0, 8, 16), whole.gaussians, strict=True):
+        alone = decode_published(latents, decoder, tokenizer, camera, (target,), 24.0).gaussians[0]
+        torch.testing.assert_close(found.means, alone.means, rtol=0, atol=0)
+    assert not torch.equal(whole.gaussians[1].means, whole.gaussians[2].means)
+
+
 def test_a_dynamic_decoder_takes_the_same_road(toy_model: Path, photo: Path, tmp_path: Path, result: Result) -> None:
     with NewModelFolder(tmp_path / "model") as folder:
         for role in ("tokenizer", "teacher", "decoder-dynamic"):
@@ -210,3 +264,17 @@ def test_one_process_alone_does_all_the_work() -> None:
     assert ranks.together(parts, 3).tolist() == [[0] * 3, [5] * 3, [1] * 3]
     with pytest.raises(InputError, match="7 processes for 6 trajectories"):
         Ranks(0, 7).require_work([0] * 6)
+
+
+def test_a_process_follows_only_where_torchrun_started_it(monkeypatch: pytest.MonkeyPatch, toy_model: Path) -> None:
+    choices = PublishedChoices(toy_model, LoadOptions(device="cpu"), "published", (None, None))
+    for name in ("RANK", "WORLD_SIZE"):
+        monkeypatch.delenv(name, raising=False)
+    assert Ranks.started() == (0, 1) and not choices.follows()
+    monkeypatch.setenv("RANK", "1")  # other programmes set it too; alone it would mean work without a result
+    assert Ranks.started() == (0, 1) and not choices.follows()
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    assert Ranks.started() == (1, 2) and choices.follows()
+    monkeypatch.setenv("RANK", "first")
+    with pytest.raises(InputError, match="start the job with torchrun"):
+        choices.follows()

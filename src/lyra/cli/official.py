@@ -1,18 +1,15 @@
 """``lyra models import-official`` and ``export-official``: published checkpoints in, and out again."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import Annotated, Literal
 
 from tyro.conf import Positional, arg
 
 from lyra.cli.sizes import mebibytes, seconds
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
 
 
 @dataclass(frozen=True)
@@ -74,7 +71,7 @@ class ModelsExportOfficial:
         from lyra.hub.official import export_official
 
         with _progress("exporting") as tell:
-            files: Sequence[Path] = export_official(self.model, self.out, progress=tell)
+            files = export_official(self.model, self.out, progress=tell)
         for file in files:
             print(f"{file}  {file.stat().st_size / 1e9:.2f} GB")
         print(f"time       {seconds(time.perf_counter() - start)}")
@@ -122,7 +119,7 @@ class ModelsRandomOfficial:
 
 
 @contextmanager
-def _progress(verb: str) -> "Iterator[Callable[[str, float], None]]":
+def _progress(verb: str) -> Iterator[Callable[[str, float], None]]:
     """A line on the terminal that says how far the conversion is; nothing where there is no terminal."""
     from rich.console import Console
 

@@ -43,7 +43,7 @@ def require_readable_inputs(
     notices: tuple[str, ...] = ()
     height, width = preset.height, preset.width
     if photo is not None and photo.is_dir() and preset.road == "published":
-        from lyra.published.pipeline import require_video_choices
+        from lyra.published.choices import require_video_choices
 
         require_video_choices(photo, preset, options)
     elif photo is not None:

@@ -1,6 +1,5 @@
 """The choices of ``lyra generate`` that belong to published networks."""
 
-import os
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -77,15 +76,21 @@ class PublishedChoices:
             InputError: not a model folder, or something that the weights were not trained for.
         """
         from lyra.preset import preset_of
-        from lyra.published.pipeline import require_trained, sized
+        from lyra.published.choices import require_trained, sized
 
         preset = sized(preset_of(self.folder), self.load)
         require_trained(preset, options, self.load.force)
         return preset
 
     def follows(self) -> bool:
-        """Whether this process only helps another one."""
-        return os.environ.get("RANK", "0") != "0"
+        """Whether this process only helps another one.
+
+        Raises:
+            InputError: the variables that torchrun sets are not numbers.
+        """
+        from lyra.published import Ranks
+
+        return Ranks.started()[0] != 0
 
     def open(self, note: Callable[[str], None] | None = None) -> "PublishedPipeline":
         """Plan the memory, tell the plan, load.
@@ -94,15 +99,16 @@ class PublishedChoices:
             InputError: too little memory, damaged weights, or a text embedding that cannot be read.
         """
         from lyra.hub.text_embedding import read_text_embedding
-        from lyra.published import PublishedPipeline, sampling_of
+        from lyra.published import PublishedPipeline, quality_of
 
-        sampling = sampling_of(self.quality)
+        sampling = quality_of(self.quality).sampling
         texts = [read_text_embedding(path) if path is not None else None for path in self.texts]
         pipeline = PublishedPipeline.open(self.folder, self.load)
-        for line in pipeline.plan.lines() if note is not None else ():
-            note(line)  # type: ignore[misc]
-        if note is not None and self.load.fast and not pipeline.plan.choice.products:
-            note(f"quality {self.quality} samples without compiled 8-bit products here; see docs/official.md")
+        if note is not None:
+            for line in pipeline.plan.lines():
+                note(line)
+            if self.load.fast and not pipeline.plan.choice.products:
+                note(f"quality {self.quality} samples without compiled 8-bit products here; see docs/official.md")
         pipeline.sampling = sampling
         pipeline.texts = (texts[0], texts[1])
         return pipeline

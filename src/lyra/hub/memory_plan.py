@@ -16,6 +16,7 @@ from torch import nn
 from lyra.models.decoder import DecoderConfig, GaussianDecoder
 from lyra.models.teacher import PublishedTeacher, TeacherConfig
 from lyra.models.teacher.null_text import drop_text
+from lyra.models.teacher.offload import BLOCKS_ON_DEVICE
 from lyra.models.teacher.speed import Float8Linear, multiply_in_8_bits
 from lyra.models.tokenizer import CosmosTokenizer, CosmosTokenizerConfig
 from lyra.structures import InputError
@@ -74,6 +75,16 @@ class Workload:
     views: int
     compute: int = 2
     text: bool = True
+
+    @property
+    def latent_frames(self) -> int:
+        """Latent frames of a clip."""
+        return 1 + (self.frames - 1) // 8
+
+    @property
+    def tokens(self) -> int:
+        """Tokens of a clip, of the teacher and of the 3D decoder."""
+        return self.latent_frames * (self.height // 16) * (self.width // 16)
 
 
 @dataclass(frozen=True)
@@ -190,12 +201,11 @@ def plan_memory(work: Workload, device: int, host: int, eight_bits: bool = False
     for where, lean, multiplied in ways:
         pieces = clip if clip < max(codec) else None
         choice = Choice(where, eight_bits and not multiplied, lean, pieces, tokens, multiplied)
-        weights = _weights(work, choice.eight_bits, multiplied)
-        phases = _phases(work, weights, choice, clip)
+        phases = phases_of(work, choice)
         if max(p.device for p in phases) <= device and max(p.host for p in phases) <= host:
-            return MemoryPlan(choice, phases, device, host, weights.teacher)
-    smallest, weights = Choice("streamed", eight_bits, True, min(codec), TOKENS_TOGETHER[-1]), plain
-    phases = _phases(work, weights, smallest, min(codec))
+            teacher = _weights(work, choice.eight_bits, choice.products).teacher
+            return MemoryPlan(choice, phases, device, host, teacher)
+    phases = phases_of(work, Choice("streamed", eight_bits, True, min(codec), TOKENS_TOGETHER[-1]))
     needed, beside = max(p.device for p in phases), max(p.host for p in phases)
     if needed > device:
         worst = max(phases, key=lambda phase: phase.device)
@@ -210,16 +220,9 @@ def plan_memory(work: Workload, device: int, host: int, eight_bits: bool = False
     )
 
 
-def phases_of(work: Workload, choice: Choice) -> tuple[Phase, ...]:
-    """What a choice holds where, whether it fits or not."""
-    weights = _weights(work, choice.eight_bits, choice.products)
-    return _phases(work, weights, choice, choice.clip_together or max(_pieces(work)))
-
-
 def _pieces(work: Workload) -> tuple[int, ...]:
     """Latent frames that may pass at once, the whole clip first."""
-    whole = 1 + (work.frames - 1) // 8
-    return (whole, *(k for k in PIECES_OF_CLIP if k < whole))
+    return (work.latent_frames, *(k for k in PIECES_OF_CLIP if k < work.latent_frames))
 
 
 @lru_cache(maxsize=8)
@@ -270,7 +273,7 @@ def _clip_phases(work: Workload, weights: _Weights, together: int) -> tuple[int,
 def _decode(work: Workload, weights: _Weights, together: int, tokens: int | None) -> int:
     """Bytes on the device while latents become Gaussians."""
     pixels = work.frames * work.height * work.width
-    count = work.views * (1 + (work.frames - 1) // 8) * (work.height // 16) * (work.width // 16)
+    count = work.views * work.tokens
     rays = pixels * 6 * (2 if work.decoder.ray_dtype == "bfloat16" else 4)
     encode = weights.tokenizer + rays + _codec(work, together)
     units = TRUNK_UNITS if tokens is None else TRUNK_UNITS_IN_PIECES
@@ -280,14 +283,16 @@ def _decode(work: Workload, weights: _Weights, together: int, tokens: int | None
     return weights.decoder + max(encode, weights.tokenizer + max(trunk, gaussians * GAUSSIAN_BYTES))
 
 
-def _phases(work: Workload, weights: _Weights, choice: Choice, together: int) -> tuple[Phase, ...]:
-    tokens = (1 + (work.frames - 1) // 8) * (work.height // 16) * (work.width // 16)
+def phases_of(work: Workload, choice: Choice) -> tuple[Phase, ...]:
+    """What a choice holds where, whether it fits or not."""
+    weights = _weights(work, choice.eight_bits, choice.products)
+    together = choice.clip_together or work.latent_frames
     width = work.teacher.heads * work.teacher.head_dim
     units = TEACHER_UNITS_LEAN if choice.lean else TEACHER_UNITS
-    thinking = int(SLACK * units * tokens * width * work.compute)
+    thinking = int(SLACK * units * work.tokens * width * work.compute)
     streamed = choice.teacher == "streamed"
     blocks = work.teacher.layers * weights.block
-    held = weights.teacher - blocks + 2 * weights.block if streamed else weights.teacher
+    held = weights.teacher - blocks + BLOCKS_ON_DEVICE * weights.block if streamed else weights.teacher
     if choice.eight_bits:
         thinking += 2 * weights.block  # one block widened
     warp, pictures = _clip_phases(work, weights, together)

@@ -5,6 +5,7 @@ import os
 import secrets
 import shutil
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Any, TypeVar
@@ -132,12 +133,9 @@ def load_network(
         InputError: absent, cut off or damaged files, a network of another class, or names that do not fit.
     """
     card = FolderCard.read(folder)
-    found = model_class(card.name)
-    if not issubclass(found, kind):
-        raise InputError(f"{folder} holds a {found.__name__}; a {kind.__name__} is needed here")
-    config = config_from_dict(config_class(card.name), card.config, f"{folder}: config")
+    build = _builder(folder, card, kind)
     with torch.device("meta"):
-        network: _Network = found(config)
+        network = build()
     if prepare is not None:
         prepare(network)
     expected, state = network.state_dict(), {}
@@ -151,16 +149,35 @@ def load_network(
     if wrong:
         raise InputError(f"{folder}: weights do not fit the card: {', '.join(wrong[:6])}; import the checkpoints again")
     network.load_state_dict(state, assign=True)
-    _fill_constants(network, found, config, device)
+    _fill_constants(network, build, device)
     return network.requires_grad_(False).eval()
 
 
-def _fill_constants(network: nn.Module, found: Any, config: Any, device: torch.device | str) -> None:
+def network_shape(folder: Path, kind: type[_Network]) -> _Network:
+    """The network of a model folder as its card describes it, on the meta device: shapes without memory.
+
+    Raises:
+        InputError: no card, a file of weights is missing or cut off, or a network of another class.
+    """
+    build = _builder(folder, FolderCard.read(folder), kind)
+    with torch.device("meta"):
+        return build()
+
+
+def _builder(folder: Path, card: FolderCard, kind: type[_Network]) -> Callable[[], _Network]:
+    """What builds the network of a card; its class is imported already, so that constants of libraries stay real."""
+    found = model_class(card.name)
+    if not issubclass(found, kind):
+        raise InputError(f"{folder} holds a {found.__name__}; a {kind.__name__} is needed here")
+    return partial(found, config_from_dict(config_class(card.name), card.config, f"{folder}: config"))
+
+
+def _fill_constants(network: nn.Module, build: Callable[[], nn.Module], device: torch.device | str) -> None:
     """Give constants that are no weights (buffers outside the state) their values."""
     lost = [name for name, buffer in network.named_buffers() if buffer.is_meta]
     if lost:
         with torch.random.fork_rng(devices=[]):
-            values = dict(found(config).named_buffers())
+            values = dict(build().named_buffers())
         for name in lost:
             owner, _, attribute = name.rpartition(".")
             setattr(network.get_submodule(owner), attribute, values[name].to(device))

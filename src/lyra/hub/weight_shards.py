@@ -15,8 +15,6 @@ from lyra.structures import InputError
 SHARD_BYTES = 2 * 1000**3
 """Largest size of a file: half a network of this size fits in the memory of small computers, and any file system."""
 
-_PIECE = 1 << 24
-
 
 def write_shards(
     folder: Path, tensors: Iterable[tuple[str, Tensor]], on_bytes: Callable[[int], None] | None = None
@@ -29,15 +27,22 @@ def write_shards(
         folder: exists; files are called model-00001-of-00008.safetensors and so on.
         tensors: names and values; none may be larger than a file.
         on_bytes: called with the size of each tensor once it is read.
+
+    Raises:
+        InputError: the disk is full or cannot be written.
     """
-    shards: list[Path] = []
+    shards: list[tuple[Path, str]] = []
     group: dict[str, Tensor] = {}
     size = 0
 
     def flush() -> None:
         nonlocal group, size
-        shards.append(folder / f"part-{len(shards) + 1:05d}.safetensors")
-        save_file(group, shards[-1], metadata={"format": "pt"})
+        shard = folder / f"part-{len(shards) + 1:05d}.safetensors"
+        try:
+            save_file(group, shard, metadata={"format": "pt"})
+        except safetensors.SafetensorError as error:  # the library wraps what the disk says
+            raise InputError(f"cannot write {shard} ({error}); free some space, or choose another place") from error
+        shards.append((shard, checksum(shard)))  # now, while the file is still in memory
         group, size = {}, 0
 
     for name, tensor in tensors:
@@ -50,11 +55,11 @@ def write_shards(
     if group:
         flush()
     files = []
-    for number, shard in enumerate(shards, 1):
+    for number, (shard, digest) in enumerate(shards, 1):
         target = folder / f"model-{number:05d}-of-{len(shards):05d}.safetensors"
         shard.rename(target)
         target.chmod(0o644)
-        files.append(WeightFile(target.name, target.stat().st_size, checksum(target)))
+        files.append(WeightFile(target.name, target.stat().st_size, digest))
     return tuple(files)
 
 
@@ -75,8 +80,5 @@ def read_shards(folder: Path, files: Iterable[WeightFile], device: torch.device 
 
 def checksum(path: Path) -> str:
     """sha256 of a file, read in pieces."""
-    digest = hashlib.sha256()
     with path.open("rb") as file:
-        while piece := file.read(_PIECE):
-            digest.update(piece)
-    return digest.hexdigest()
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,7 +1,8 @@
 """The published checkpoints on the pipeline: other networks, a plan for their memory, several processes."""
 
-from lyra.published.pipeline import LoadOptions, PublishedPipeline
-from lyra.published.quality import QUALITIES, Quality, quality_of, sampling_of
+from lyra.published.choices import LoadOptions
+from lyra.published.pipeline import PublishedPipeline
+from lyra.published.quality import QUALITIES, Quality, quality_of
 from lyra.published.ranks import Ranks
 
-__all__ = ["QUALITIES", "LoadOptions", "PublishedPipeline", "Quality", "Ranks", "quality_of", "sampling_of"]
+__all__ = ["QUALITIES", "LoadOptions", "PublishedPipeline", "Quality", "Ranks", "quality_of"]

@@ -3,34 +3,34 @@
 import gc
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor
 
 from lyra.clock import Clock
-from lyra.data.vipe import clip_files, read_vipe
+from lyra.data.vipe import read_vipe
 from lyra.geometry.trajectories import OFFICIAL_TRAJECTORIES, trajectory_c2w
 from lyra.hub import load_model
 from lyra.hub.folder_card import FolderCard
-from lyra.hub.memory_plan import DEVICE_RESERVE, GIB, MemoryPlan, Workload, plan_memory
+from lyra.hub.memory_plan import MemoryPlan, plan_memory
 from lyra.hub.model_folder import load_network
 from lyra.io.images import Photo
 from lyra.models.decoder import GaussianDecoder
 from lyra.models.depth import DepthNet
 from lyra.models.teacher import PublishedInputs, PublishedTeacher
-from lyra.models.teacher.lean import make_lean
-from lyra.models.teacher.null_text import drop_text, serves_text
-from lyra.models.teacher.offload import store_in_8_bits, stream_blocks
-from lyra.models.teacher.parallel import require_equal_shares, share_clip
-from lyra.models.teacher.speed import can_be_fast, compile_blocks, multiply_in_8_bits, stored_in_8_bits
+from lyra.models.teacher.offload import require_streaming
+from lyra.models.teacher.parallel import require_equal_shares
+from lyra.models.teacher.speed import can_be_fast
 from lyra.models.tokenizer import CosmosTokenizer
 from lyra.nn import fast_attention
 from lyra.pipeline import MODELS, Pipeline, resolve_device
 from lyra.preset import Preset, preset_of
+from lyra.published.choices import LoadOptions, is_video, require_trained, require_video_choices, sized
+from lyra.published.memory import device_memory, host_memory, network_shapes, workload
 from lyra.published.ranks import Ranks
+from lyra.published.teacher_loading import load_teacher
 from lyra.results import GenerateOptions, Imagined, Progress, Result, StageReport, Wording
 from lyra.stages import (
     PerceiveConfig,
@@ -48,31 +48,6 @@ from lyra.structures import Conditioning, Frames, InputError, Latents, Scene, Tr
 
 NAMELESS_STRENGTH = 0.3
 """Movement along paths that are not among the six, in units of the centre depth: the published default."""
-
-
-@dataclass(frozen=True)
-class LoadOptions:
-    """How the networks are held; independent of the photo.
-
-    Attributes:
-        device: ``auto``, ``cpu``, ``cuda`` or ``cuda:N``.
-        memory: GiB of the device that may be used, ``None`` for all that is free.
-        eight_bits: store the teacher's large weights in 8 bits.
-        force: go on where sizes or trajectories are not those the weights were trained for.
-        size: height and width of the pictures, ``None`` for the trained ones.
-        fast: compile the teacher's blocks and multiply 8-bit numbers, on GPUs that can and have room for all weights.
-        text: whether the teacher will read a text; without, it does without its cross-attention.
-        share: of several processes, let all compute every trajectory together instead of some each.
-    """
-
-    device: str = "auto"
-    memory: float | None = None
-    eight_bits: bool = False
-    force: bool = False
-    size: tuple[int, int] | None = None
-    fast: bool = False
-    text: bool = False
-    share: bool = False
 
 
 class _Contributed(Exception):
@@ -125,16 +100,18 @@ class PublishedPipeline(Pipeline):
         ranks = Ranks.from_environment(device, options.share)
         preset = sized(preset_of(folder), options)
         shapes = network_shapes(folder, preset)
+        work, host = workload(shapes, preset, device, options.text), host_memory() // ranks.beside
         if ranks.share:
-            tokens = (1 + (preset.frames - 1) // 8) * (preset.height // 16) * (preset.width // 16)
-            require_equal_shares(ranks.world, tokens, shapes.teacher.config.heads)
+            require_equal_shares(ranks.world, work.tokens, shapes.teacher.config.heads)
         plan = plan_memory(
-            workload(shapes, preset, device, options.text),
-            device_memory(device, options.memory),
-            host_memory() // ranks.beside,
+            work,
+            device_memory(device, options.memory, host),
+            host,
             options.eight_bits,
             options.fast and not ranks.share and can_be_fast(device),
         )
+        if plan.choice.teacher == "streamed":
+            require_streaming()
         dtype = torch.bfloat16 if device.type == "cuda" else torch.float32
         return PublishedPipeline(
             load_model(MODELS[0], device, kind=DepthNet),
@@ -201,7 +178,7 @@ class PublishedPipeline(Pipeline):
     ) -> tuple[tuple[Conditioning, ...], Latents]:
         self.ranks.require_work(trajectories)
         mine = self.ranks.mine(len(trajectories))
-        prompt, negative = self.texts
+        prompt = self.texts[0]
         seen: dict[int, Conditioning] = {}
         inputs: dict[int, PublishedInputs] = {}
         with clock.stage("warp"):
@@ -211,7 +188,7 @@ class PublishedPipeline(Pipeline):
                 whole = seen_along(trajectories[number])
                 inputs[number] = published_inputs(whole, self.teacher.config, self.tokenizer, options.seed, prompt)
                 seen[number] = whole.frames(self.preset.kept)
-        sampling = self.sampling if options.steps is None else replace(self.sampling, steps=options.steps)
+        sampling = self._sampling(options)
         clips: dict[int, Tensor] = {}
         with clock.stage("imagine", f"{len(trajectories)} trajectories x {sampling.steps} steps"), self._with_teacher():
             for place, number in enumerate(mine):
@@ -220,9 +197,18 @@ class PublishedPipeline(Pipeline):
                     done, total = place * sampling.steps + step + 1, sampling.steps * len(mine)
                     clock.tell(StageReport("imagine", detail=f"{done}/{total}"))
 
-                clip = imagine_published(inputs[number], self.teacher, sampling, options.seed, negative, on_step)
-                clips[number] = self.tokenizer.denormalize(clip.to(self.tokenizer.latent_mean))[0]
+                clips[number] = self._clip(inputs[number], sampling, options.seed, on_step)
         return self._gathered(trajectories, seen, clips)
+
+    def _sampling(self, options: GenerateOptions) -> PublishedSampling:
+        return self.sampling if options.steps is None else replace(self.sampling, steps=options.steps)
+
+    def _clip(
+        self, inputs: PublishedInputs, sampling: PublishedSampling, seed: int, on_step: Callable[[int], None]
+    ) -> Tensor:
+        """Raw latents [C, t, h, w] of one clip; the teacher must have its weights."""
+        clip = imagine_published(inputs, self.teacher, sampling, seed, self.texts[1], on_step)
+        return self.tokenizer.denormalize(clip.to(self.tokenizer.latent_mean))[0]
 
     def _gathered(
         self, trajectories: Sequence[Trajectory], seen: dict[int, Conditioning], clips: dict[int, Tensor]
@@ -270,11 +256,15 @@ class PublishedPipeline(Pipeline):
     def _pictures(self, clip: Tensor, wanted: Sequence[int]) -> Tensor:
         """Some frames [n, 3, H, W] of a latent clip [C, t, h, w]."""
         found, start = [], 0
-        for piece in self.tokenizer.decode_pieces(clip[None]):
-            inside = [frame - start for frame in wanted if start <= frame < start + piece.shape[2]]
-            found.append(piece[0][:, inside].transpose(0, 1).clamp(0, 1))
-            start += piece.shape[2]
+        for piece in self._pieces(clip):
+            found.append(piece[[frame - start for frame in wanted if start <= frame < start + len(piece)]])
+            start += len(piece)
         return torch.cat(found)
+
+    def _pieces(self, clip: Tensor) -> Iterator[Tensor]:
+        """The frames [n, 3, H, W] 0…1 of a latent clip [C, t, h, w], some at a time."""
+        for piece in self.tokenizer.decode_pieces(clip[None]):
+            yield piece[0].transpose(0, 1).clamp(0, 1)
 
     def _decode(self, views: Views, latents: Latents, conditionings: tuple[Conditioning, ...], frames: Tensor) -> Scene:
         last = self.preset.frames - 1
@@ -326,7 +316,7 @@ class PublishedPipeline(Pipeline):
         """The frames of each chunk of a trajectory; the 3D cache grows by the last frame of each."""
         span, reduction = self.preset.frames - 1, self.preset.depth_reduction
         cache, source = start_cache(views, self.preset.cache), views.frames.rgb[0]
-        sampling = self.sampling if options.steps is None else replace(self.sampling, steps=options.steps)
+        sampling = self._sampling(options)
         for chunk in range(chunks):
             cameras = trajectory.cameras[chunk * span : (chunk + 1) * span + 1]
             if chunk > 0:
@@ -340,17 +330,12 @@ class PublishedPipeline(Pipeline):
                 tell(StageReport("imagine", detail=f"{chunk * sampling.steps + step + 1}/{chunks * sampling.steps}"))
 
             with self._with_teacher():
-                clip = imagine_published(inputs, self.teacher, sampling, options.seed, self.texts[1], on_step)
-            latent = self.tokenizer.denormalize(clip.to(self.tokenizer.latent_mean))[0]
-            pictures = torch.cat([part.cpu() for part in self._pieces(latent)])
+                clip = self._clip(inputs, sampling, options.seed, on_step)
+            with torch.no_grad():
+                pictures = torch.cat([part.cpu() for part in self._pieces(clip)])
             # the published programme goes on from what it shows: whole steps of 1 / 255, cut off
             source = ((pictures[-1] * 255).floor() / 255).to(self.device)
             yield pictures if chunk == 0 else pictures[1:]
-
-    def _pieces(self, clip: Tensor) -> Iterator[Tensor]:
-        with torch.no_grad():
-            for piece in self.tokenizer.decode_pieces(clip[None]):
-                yield piece[0].transpose(0, 1).clamp(0, 1)
 
     @contextmanager
     def _with_teacher(self) -> Iterator[None]:
@@ -358,7 +343,10 @@ class PublishedPipeline(Pipeline):
         if not self._reads_text and any(text is not None for text in self.texts):
             raise InputError("this teacher was opened without its cross-attention; open it with text=True")
         if self.teacher is self._shape:
-            self.teacher = self._loaded_teacher()
+            dtype, sharing = self.tokenizer.vae.dtype, self.ranks.world if self.ranks.share else 1
+            self.teacher = load_teacher(
+                self.folder / "teacher", self.plan.choice, self.device, dtype, self._reads_text, sharing
+            )
         try:
             with fast_attention(self.device):
                 yield
@@ -369,174 +357,7 @@ class PublishedPipeline(Pipeline):
                 if self.device.type == "cuda":
                     torch.cuda.empty_cache()
 
-    def _loaded_teacher(self) -> PublishedTeacher:
-        choice, dtype = self.plan.choice, self.tokenizer.vae.dtype
-        streamed = choice.teacher == "streamed"
-        place = torch.device("cpu") if streamed else self.device
-
-        def prepare(network: PublishedTeacher) -> None:
-            if not self._reads_text:
-                drop_text(network)
-            if choice.products:
-                multiply_in_8_bits(network)
-            if choice.eight_bits:
-                store_in_8_bits(network, dtype)
-
-        def convert(name: str, tensor: Tensor) -> dict[str, Tensor]:
-            if not self._reads_text and serves_text(name):
-                return {}
-            return stored_in_8_bits(name, tensor) if choice.products else {name: tensor}
-
-        teacher = load_network(self.folder / "teacher", PublishedTeacher, place, dtype, prepare, convert)
-        if choice.lean:
-            make_lean(teacher.backbone)
-        if streamed:
-            stream_blocks(teacher, self.device)
-        if choice.products and self.device.type == "cuda":
-            compile_blocks(teacher)
-        if self.ranks.share:
-            share_clip(teacher, self.ranks.world)
-        return teacher
-
     def _models(self, wording: Wording | None) -> dict[str, dict[str, str]]:
         own = {name: record for name, record in super()._models(None).items() if name == MODELS[0]}
         cards = [FolderCard.read(self.folder / role) for role in ("tokenizer", "teacher", self.preset.decoder)]
         return own | {card.name: {"sha256": card.sha256, "licence": card.licence} for card in cards}
-
-
-@dataclass(frozen=True)
-class NetworkShapes:
-    """The networks of a model folder as their cards describe them, without weights."""
-
-    tokenizer: CosmosTokenizer
-    teacher: PublishedTeacher
-    decoder: GaussianDecoder
-
-
-def network_shapes(folder: Path, preset: Preset) -> NetworkShapes:
-    """Read the cards of a model folder and build its networks without memory.
-
-    Raises:
-        InputError: a card is missing, a file of weights is missing or cut off, or a network is of another class.
-    """
-    return NetworkShapes(
-        _shape(folder / "tokenizer", CosmosTokenizer),
-        _shape(folder / "teacher", PublishedTeacher),
-        _shape(folder / preset.decoder, GaussianDecoder),
-    )
-
-
-def _shape(folder: Path, kind: type[Any]) -> Any:
-    from lyra.hub.config_json import config_from_dict
-    from lyra.hub.registry import config_class, model_class
-
-    card = FolderCard.read(folder)
-    network = model_class(card.name)
-    if not issubclass(network, kind):
-        raise InputError(f"{folder} holds a {network.__name__}; a {kind.__name__} is needed here")
-    config = config_from_dict(config_class(card.name), card.config, f"{folder}: config")
-    with torch.device("meta"):
-        return network(config)
-
-
-def workload(shapes: NetworkShapes, preset: Preset, device: torch.device, text: bool) -> Workload:
-    """What a run computes, for the memory plan."""
-    return Workload(
-        shapes.teacher.config,
-        shapes.tokenizer.config,
-        shapes.decoder.config,
-        preset.frames,
-        preset.height,
-        preset.width,
-        len(preset.trajectories),
-        2 if device.type == "cuda" else 4,
-        text,
-    )
-
-
-def device_memory(device: torch.device, limit: float | None) -> int:
-    """Bytes that may be used on the device: what is free, or the limit in GiB if that is less.
-
-    Raises:
-        InputError: a limit that is not a positive number.
-    """
-    if limit is not None and not limit > 0:
-        raise InputError(f"memory {limit:g} GiB should be above 0")
-    free = torch.cuda.mem_get_info(device)[0] if device.type == "cuda" else host_memory()
-    if limit is not None:
-        free = min(free, int(limit * GIB))
-    return free - (DEVICE_RESERVE if device.type == "cuda" else 0)
-
-
-def host_memory() -> int:
-    """Bytes of host memory that can be taken; very many where the system does not say."""
-    listing = Path("/proc/meminfo")
-    if listing.is_file():
-        for line in listing.read_text(encoding="ascii", errors="replace").splitlines():
-            if line.startswith("MemAvailable:"):
-                return int(line.split()[1]) * 1024
-    return 1 << 62
-
-
-def sized(preset: Preset, options: LoadOptions) -> Preset:
-    """The preset with the size that was asked for.
-
-    Raises:
-        InputError: a size that the weights were not trained for, without ``force``; or one that no network takes.
-    """
-    if options.size is None or options.size == (preset.height, preset.width):
-        return preset
-    height, width = options.size
-    if height < 16 or width < 16 or height % 16 or width % 16:
-        raise InputError(f"size {height}x{width} should be multiples of 16 pixels")
-    if not options.force:
-        raise InputError(
-            f"these weights were trained at {preset.height}x{preset.width} and hold only there, {height}x{width} was "
-            "asked for; leave the size out, or add --force to try"
-        )
-    return replace(preset, height=height, width=width)
-
-
-def is_video(views: Views) -> bool:
-    """Whether the source is a video, not a photo."""
-    return len(views.cameras) > 1
-
-
-def require_video_choices(folder: Path, preset: Preset, options: GenerateOptions) -> None:
-    """Refuse a folder that is no video with geometry, and what does not go with one.
-
-    Raises:
-        InputError: files are missing; a decoder of still scenes; or a choice that belongs to a photo.
-    """
-    clip_files(folder)
-    if preset.decoder != "decoder-dynamic":
-        raise InputError(
-            "this model folder has a 3D decoder of still scenes, a video needs the one of moving scenes; "
-            "import the checkpoints with --decoder dynamic"
-        )
-    given = {"depth": options.depth, "camera": options.cameras, "field of view": options.fov}
-    for name, value in given.items():
-        if value is not None:
-            raise InputError(f"video folder {folder} brings depth and cameras of its own; leave the {name} out")
-
-
-def require_trained(preset: Preset, options: GenerateOptions, force: bool) -> None:
-    """Refuse what the weights are not used with.
-
-    Raises:
-        InputError: words instead of their embedding; or other than the six trajectories, without ``force``.
-    """
-    if options.prompt is not None:
-        raise InputError(
-            "published networks read text as stored embeddings; give them with --text and --negative-text, or leave "
-            "the prompt out"
-        )
-    if force:
-        return
-    if options.cameras is not None:
-        raise InputError("these weights are used with all six trajectories, not with a camera file; add --force to try")
-    if options.trajectories is not None and set(options.trajectories) != set(preset.trajectories):
-        raise InputError(
-            f"these weights are used with all {len(preset.trajectories)} trajectories, {len(options.trajectories)} "
-            "were asked for; leave them out, or add --force to try"
-        )

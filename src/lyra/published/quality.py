@@ -1,6 +1,6 @@
 """Named ways to sample: from exactly as published to fewer network passes that are also cheaper."""
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 from lyra.diffusion import Guidance
 from lyra.stages import PublishedSampling
@@ -37,13 +37,3 @@ def quality_of(name: str) -> Quality:
     if name not in QUALITIES:
         raise InputError(f"quality '{name}' is unknown; choose from {', '.join(QUALITIES)}")
     return QUALITIES[name]
-
-
-def sampling_of(quality: str, steps: int | None = None) -> PublishedSampling:
-    """The sampling of a quality, with another number of steps where given.
-
-    Raises:
-        InputError: unknown quality.
-    """
-    sampling = quality_of(quality).sampling
-    return sampling if steps is None else replace(sampling, steps=steps)

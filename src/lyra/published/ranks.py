@@ -28,14 +28,9 @@ class Ranks:
         """The processes that torchrun started; one alone where it did not. Joins them over NCCL or gloo.
 
         Raises:
-            InputError: the variables that torchrun sets are not numbers, or the processes do not find each other.
+            InputError: as `started`, or the processes do not find each other.
         """
-        if "RANK" not in os.environ or "WORLD_SIZE" not in os.environ:
-            return Ranks()
-        try:
-            rank, world = int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"])
-        except ValueError as error:
-            raise InputError(f"RANK and WORLD_SIZE should be numbers ({error}); start the job with torchrun") from error
+        rank, world = Ranks.started()
         if world > 1 and not dist.is_initialized():
             try:
                 dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
@@ -43,6 +38,20 @@ class Ranks:
                 raise InputError(f"the {world} processes do not find each other ({error}); use torchrun") from error
             atexit.register(_leave)
         return Ranks(rank, world, share)
+
+    @staticmethod
+    def started() -> tuple[int, int]:
+        """Number of this process and how many torchrun started; 0 and 1 where it did not. Joins nothing.
+
+        Raises:
+            InputError: the variables that torchrun sets are not numbers.
+        """
+        if "RANK" not in os.environ or "WORLD_SIZE" not in os.environ:
+            return 0, 1
+        try:
+            return int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"])
+        except ValueError as error:
+            raise InputError(f"RANK and WORLD_SIZE should be numbers ({error}); start the job with torchrun") from error
 
     @staticmethod
     def device(name: str) -> str:

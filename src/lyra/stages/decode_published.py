@@ -1,6 +1,7 @@
 """Latents become Gaussians with the published decoder: rays through the tokenizer, times for moving scenes."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import torch
 from torch import Tensor
@@ -106,9 +107,10 @@ def decode_published(
         fps: frames per second, for the times of the scene.
     """
     wanted = tuple(targets) if decoder.config.use_time else tuple(targets)[:1]
-    sets = []
-    for target in wanted:
-        inputs = published_decoder_inputs(latents, decoder, tokenizer, reference, target)
-        sets.append(decoder(inputs).item(0))
+    inputs = published_decoder_inputs(latents, decoder, tokenizer, reference, wanted[0])
+    sets = [decoder(inputs).item(0)]
+    for target in wanted[1:]:  # only the time is another one: rays take two passes of the tokenizer for every view
+        time = time_latents(tokenizer, inputs.c2w.shape[2], target, inputs.height, inputs.width)
+        sets.append(decoder(replace(inputs, time_latents=time[None].to(inputs.latents))).item(0))
     origin = Cameras(torch.eye(4).to(reference.c2w)[None], reference.K[:1], reference.height, reference.width)
     return Scene(tuple(sets), origin, tuple(target / fps for target in wanted))

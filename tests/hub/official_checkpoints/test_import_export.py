@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors import SafetensorError
 
 from lyra.hub import config_from_dict
 from lyra.hub.folder_card import FolderCard
@@ -194,6 +195,21 @@ def test_an_interruption_leaves_nothing(checkpoints: Path, tmp_path: Path) -> No
     assert nothing_written(tmp_path)
 
 
+def test_a_full_disk_is_told_and_leaves_nothing(
+    checkpoints: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from lyra.hub import weight_shards
+
+    def full(tensors: dict[str, torch.Tensor], path: Path, metadata: dict[str, str]) -> None:
+        path.write_bytes(bytes(9))
+        raise SafetensorError("No space left on device")
+
+    monkeypatch.setattr(weight_shards, "save_file", full)
+    with pytest.raises(InputError, match=r"cannot write .*No space left on device.*free some space"):
+        import_official(checkpoints, tmp_path / "model", DESCRIPTION, ROLES, tiny_slots())
+    assert nothing_written(tmp_path)
+
+
 def test_damaged_model_folders_are_refused(checkpoints: Path, tmp_path: Path) -> None:
     out = tmp_path / "model"
     import_official(checkpoints, out, DESCRIPTION, ROLES, tiny_slots())
@@ -206,6 +222,9 @@ def test_damaged_model_folders_are_refused(checkpoints: Path, tmp_path: Path) ->
     load_network(out / "teacher", PublishedTeacher)
     with pytest.raises(InputError, match="wrong checksum"):
         verify(out / "teacher")
+    with pytest.raises(InputError, match="wrong checksum"):
+        export_official(out, tmp_path / "back", tiny_slots())
+    assert not (tmp_path / "back").exists()
     shard.write_bytes(data[:-10])
     with pytest.raises(InputError, match=r"has [\d,]+ of [\d,]+ bytes; copy it again"):
         load_network(out / "teacher", PublishedTeacher)

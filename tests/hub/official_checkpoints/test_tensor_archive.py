@@ -131,3 +131,36 @@ def test_compressed_and_lying_archives_are_refused(tmp_path: Path) -> None:
             target.writestr(name, graph if name.endswith("data.pkl") else source.read(name))
     with pytest.raises(InputError, match="reaches beyond storage"):
         TensorArchive(other)
+
+
+@pytest.mark.parametrize(
+    ("place", "value", "complaint"),
+    [(8, 1, "password required"), (10, 99, "compression method is not supported")],
+    ids=["encrypted", "packed otherwise"],
+)
+def test_entries_that_zip_cannot_open_are_refused(tmp_path: Path, place: int, value: int, complaint: str) -> None:
+    path = tmp_path / "model.pt"
+    torch.save({"a": torch.rand(4)}, path)
+    data = bytearray(path.read_bytes())
+    entry = data.rindex(b"PK\x01\x02", 0, data.index(b"/data.pkl", data.index(b"PK\x01\x02")))
+    data[entry + place] = value
+    path.write_bytes(data)
+    with pytest.raises(InputError, match=f"{complaint}.*download it again"):
+        TensorArchive(path)
+
+
+def test_lists_without_end_and_broken_compression_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "model.pt"
+    graph = b"\x80\x02" + b"]" * 100_000 + b"a" * 99_999 + b"."
+    with zipfile.ZipFile(path, "w") as target:
+        target.writestr("model/data.pkl", graph)
+    with pytest.raises(InputError, match="cut off or not a checkpoint"):
+        TensorArchive(path)
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as target:
+        target.writestr("model/data.pkl", graph)
+    data = bytearray(path.read_bytes())
+    start = 30 + len("model/data.pkl")
+    data[start : start + 20] = b"\xff" * 20
+    path.write_bytes(data)
+    with pytest.raises(InputError, match="cut off or not a checkpoint"):
+        TensorArchive(path)

@@ -8,9 +8,10 @@ import torch
 
 from lyra.hub.config_json import config_from_dict
 from lyra.hub.folder_card import FolderCard
-from lyra.hub.model_folder import NewModelFolder, require_room
+from lyra.hub.model_folder import NewModelFolder, require_room, verify
 from lyra.hub.official.slots import SLOTS, STATISTICS, STATISTICS_FILE, WRAPPERS, Slot
 from lyra.hub.official.tensor_archive import TensorArchive
+from lyra.hub.official.writing import Meter, Progress
 from lyra.hub.weight_shards import read_shards
 from lyra.structures import InputError
 
@@ -19,7 +20,7 @@ def export_official(
     model: Path,
     out: Path,
     slots: Sequence[Slot] = SLOTS,
-    progress: Callable[[str, float], None] | None = None,
+    progress: Progress | None = None,
 ) -> tuple[Path, ...]:
     """Write the networks of a model folder as ``.pt`` files with the published names, in the published layout.
 
@@ -46,19 +47,14 @@ def export_official(
             raise InputError(f"{model / slot.role} is a network of another size than {slot.repository}; it stays here")
     total = sum(card.size for card in cards.values())
     require_room(out, total)
-    done = 0
-    written = []
+    meter = Meter(total, progress)
+    written: list[Path] = []
     with NewModelFolder(out) as folder:
         for slot in present:
-
-            def on_bytes(count: int, role: str = slot.role) -> None:
-                nonlocal done
-                done += count
-                if progress is not None:
-                    progress(role, min(done / total, 1.0))
-
-            for path in _write(slot, cards[slot.role], model / slot.role, folder / slot.folder, on_bytes):
-                written.append(out / path.relative_to(folder))
+            source = model / slot.role
+            verify(source)  # others will hold the files for the published ones
+            paths = _write(slot, cards[slot.role], source, folder / slot.folder, meter.of(slot.role))
+            written += (out / path.relative_to(folder) for path in paths)
     return tuple(written)
 
 
@@ -84,7 +80,7 @@ def _write(
                 statistics[own] = tensor.clone()
                 continue
             file.seek(archive.tensors[back[own]].position)
-            file.write(tensor.contiguous().view(torch.uint8).numpy().data if tensor.dim() else tensor.numpy().tobytes())
+            file.write(tensor.flatten().view(torch.uint8).numpy().data)
     if not slot.statistics:
         return (path,)
     torch.save(tuple(statistics[own].flatten() for own in STATISTICS), target / STATISTICS_FILE)

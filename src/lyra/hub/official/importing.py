@@ -1,6 +1,6 @@
 """Published checkpoints become a model folder: every name and shape is checked before anything is written."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -8,12 +8,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from lyra.hub.config_json import config_to_dict
-from lyra.hub.folder_card import CARD_FILE, FolderCard
+from lyra.hub.folder_card import FolderCard
 from lyra.hub.model_folder import NewModelFolder, require_room
 from lyra.hub.official.slots import SLOTS, STATISTICS, STATISTICS_FILE, WRAPPERS, Slot
 from lyra.hub.official.tensor_archive import StoredTensor, TensorArchive
-from lyra.hub.weight_shards import write_shards
+from lyra.hub.official.writing import Meter, Progress, write_slot
 from lyra.structures import InputError
 
 LISTED = 12
@@ -28,13 +27,11 @@ class Found:
         slot: what they fill.
         paths: the files.
         places: own name to the archive and the name in it, in the order of the network.
-        parameters: number of trained parameters.
     """
 
     slot: Slot
     paths: tuple[Path, ...]
     places: Mapping[str, tuple[TensorArchive, str]]
-    parameters: int
 
     @property
     def bytes_written(self) -> int:
@@ -48,7 +45,7 @@ def import_official(
     description: Mapping[str, Any],
     roles: Sequence[str],
     slots: Sequence[Slot] = SLOTS,
-    progress: Callable[[str, float], None] | None = None,
+    progress: Progress | None = None,
 ) -> tuple[FolderCard, ...]:
     """Convert published checkpoints into a model folder, which appears complete or not at all.
 
@@ -70,26 +67,23 @@ def import_official(
             listed); the target exists or the disk is too full.
     """
     wanted = [slot for slot in slots if slot.role in roles]
-    located = {slot.role: locate(checkpoints, slot) for slot in wanted}
-    absent = [slot for slot in wanted if located[slot.role] is None]
+    located = {slot.role: paths for slot in wanted if (paths := locate(checkpoints, slot)) is not None}
+    absent = [slot for slot in wanted if slot.role not in located]
     if absent:
         places = "; ".join(f"{slot.folder}/{' + '.join(slot.files[0])} ({slot.repository})" for slot in absent)
         raise InputError(f"checkpoints {checkpoints} lack {places}; download these repositories into it")
-    found = [open_slot(slot, located[slot.role] or (), slots) for slot in wanted]
+    found = [open_slot(slot, located[slot.role], slots) for slot in wanted]
     total = sum(one.bytes_written for one in found)
     require_room(out, total)
-    done = 0
+    meter = Meter(total, progress)
     cards = []
     with NewModelFolder(out) as folder:
         for one in found:
-
-            def on_bytes(count: int, role: str = one.slot.role) -> None:
-                nonlocal done
-                done += count
-                if progress is not None:
-                    progress(role, done / total)
-
-            cards.append(_convert(one, folder / one.slot.role, on_bytes))
+            slot = one.slot
+            source = {"repository": slot.repository, "files": [path.name for path in one.paths]}
+            cards.append(
+                write_slot(folder / slot.role, slot, _converted(one), slot.licence, source, meter.of(slot.role))
+            )
         NewModelFolder.describe(folder, description)
     return tuple(cards)
 
@@ -115,8 +109,7 @@ def open_slot(slot: Slot, paths: tuple[Path, ...], slots: Sequence[Slot]) -> Fou
     Raises:
         InputError: see `import_official`.
     """
-    network = slot.network()
-    expected = dict(network.state_dict())
+    expected = dict(slot.network().state_dict())
     names = slot.names(expected)
     places: dict[str, tuple[TensorArchive, str]] = {}
     surplus: list[str] = []
@@ -152,7 +145,7 @@ def open_slot(slot: Slot, paths: tuple[Path, ...], slots: Sequence[Slot]) -> Fou
                 f"{archive.path}: {count} numbers of {own}, expected {expected[own].numel()} "
                 f"({list(expected[own].shape)}); is it {slot.repository}?"
             )
-    return Found(slot, paths, ordered, sum(p.numel() for p in network.parameters()))
+    return Found(slot, paths, ordered)
 
 
 def _statistics(path: Path) -> dict[str, tuple[TensorArchive, str]]:
@@ -161,22 +154,6 @@ def _statistics(path: Path) -> dict[str, tuple[TensorArchive, str]]:
     if len(stored) != 2:
         raise InputError(f"{path}: holds {len(stored)} tensors, expected mean and deviation; download it again")
     return {own: (archive, name) for own, name in zip(STATISTICS, stored, strict=True)}
-
-
-def _convert(found: Found, folder: Path, on_bytes: Callable[[int], None]) -> FolderCard:
-    """Write the weights of one slot and their card."""
-    folder.mkdir()
-    card = FolderCard(
-        name=found.slot.name,
-        config=config_to_dict(found.slot.config),
-        files=write_shards(folder, _converted(found), on_bytes),
-        parameters=found.parameters,
-        dtype="bfloat16",
-        licence=found.slot.licence,
-        source={"repository": found.slot.repository, "files": [path.name for path in found.paths]},
-    )
-    (folder / CARD_FILE).write_text(card.to_json(), encoding="utf-8")
-    return card
 
 
 def _converted(found: Found) -> Iterator[tuple[str, Tensor]]:

@@ -1,7 +1,7 @@
 """A model folder with random weights: what time and memory a computer needs can be tried without the checkpoints."""
 
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -9,11 +9,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from lyra.hub.config_json import config_to_dict
-from lyra.hub.folder_card import CARD_FILE, FolderCard
+from lyra.hub.folder_card import FolderCard
 from lyra.hub.model_folder import NewModelFolder, require_room
 from lyra.hub.official.slots import SLOTS, STATISTICS, Slot
-from lyra.hub.weight_shards import write_shards
+from lyra.hub.official.writing import Meter, Progress, write_slot
 from lyra.models.tokenizer import CosmosTokenizerConfig
 
 _TOY: dict[str, dict[str, Any]] = {
@@ -43,7 +42,7 @@ def write_random_model(
     roles: Sequence[str],
     slots: Sequence[Slot] = SLOTS,
     seed: int = 0,
-    progress: Callable[[str, float], None] | None = None,
+    progress: Progress | None = None,
 ) -> tuple[FolderCard, ...]:
     """Make a model folder of random weights, of the size of the checkpoints or smaller.
 
@@ -55,37 +54,23 @@ def write_random_model(
         seed: of the weights.
         progress: called with the role at work and the share that is done, 0…1.
 
+    Returns:
+        the cards that were written.
+
     Raises:
         InputError: the target exists or the disk is too full.
     """
     wanted = [slot for slot in slots if slot.role in roles]
-    networks = {slot.role: slot.network() for slot in wanted}
-    total = sum(2 * tensor.numel() for network in networks.values() for tensor in network.state_dict().values())
+    shapes = {slot.role: slot.network().state_dict() for slot in wanted}
+    total = sum(2 * tensor.numel() for state in shapes.values() for tensor in state.values())
     require_room(out, total)
-    done, cards = 0, []
-    generator = torch.Generator().manual_seed(seed)
+    meter, generator = Meter(total, progress), torch.Generator().manual_seed(seed)
+    licence, source = "none: random numbers", {"seed": seed}
+    cards = []
     with NewModelFolder(out) as folder:
         for slot in wanted:
-
-            def on_bytes(count: int, role: str = slot.role) -> None:
-                nonlocal done
-                done += count
-                if progress is not None:
-                    progress(role, min(done / total, 1.0))
-
-            target, network = folder / slot.role, networks[slot.role]
-            target.mkdir()
-            card = FolderCard(
-                name=slot.name,
-                config=config_to_dict(slot.config),
-                files=write_shards(target, _values(network.state_dict(), generator), on_bytes),
-                parameters=sum(p.numel() for p in network.parameters()),
-                dtype="bfloat16",
-                licence="none: random numbers",
-                source={"seed": seed},
-            )
-            (target / CARD_FILE).write_text(card.to_json(), encoding="utf-8")
-            cards.append(card)
+            values = _values(shapes[slot.role], generator)
+            cards.append(write_slot(folder / slot.role, slot, values, licence, source, meter.of(slot.role)))
         NewModelFolder.describe(folder, description)
     return tuple(cards)
 

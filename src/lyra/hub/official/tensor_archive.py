@@ -88,7 +88,12 @@ class TensorArchive:
             with zipfile.ZipFile(self.path) as archive:
                 self._entries = {info.filename: info for info in archive.infolist()}
                 graph = self._graph_of(archive)
-        except (zipfile.BadZipFile, EOFError, OSError, NotImplementedError) as error:
+            if isinstance(graph, Mapping):
+                graph = next((graph[key] for key in wrappers if isinstance(graph.get(key), Mapping)), graph)
+            self.tensors = dict(_leaves(graph))
+        # beside its own error, zipfile raises RuntimeError for entries that need a password, and its kind
+        # NotImplementedError for compression or a version that it does not know
+        except (zipfile.BadZipFile, zlib.error, EOFError, OSError, RuntimeError) as error:
             raise InputError(
                 f"checkpoint {path} is cut off or not a checkpoint ({error}); download it again"
             ) from error
@@ -96,10 +101,6 @@ class TensorArchive:
             raise InputError(
                 f"checkpoint {path} has a damaged table of contents ({error}); download it again"
             ) from error
-        if isinstance(graph, Mapping):
-            inner = next((graph[key] for key in wrappers if isinstance(graph.get(key), Mapping)), graph)
-            graph = inner
-        self.tensors = dict(_leaves(graph))
 
     def load(self, name: str) -> Tensor:
         """One tensor, contiguous, in memory of its own.

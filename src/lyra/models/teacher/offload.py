@@ -12,6 +12,16 @@ BLOCKS_ON_DEVICE = 2
 """Blocks that lie on the device at a time where they stream: the one at work and the one that is being fetched."""
 
 
+def require_streaming() -> None:
+    """Refuse to stream where that cannot be done; to be asked before weights are loaded.
+
+    Raises:
+        InputError: the package that moves the inputs is not installed.
+    """
+    if importlib.util.find_spec("accelerate") is None:
+        raise InputError("streaming weights needs accelerate; pip install 'lyra-scenes[official]'")
+
+
 def stream_blocks(teacher: Teacher, device: torch.device) -> None:
     """Keep the weights in host memory and bring each block to the device just before it works, in place.
 
@@ -22,10 +32,9 @@ def stream_blocks(teacher: Teacher, device: torch.device) -> None:
         device: where it computes.
 
     Raises:
-        InputError: the package that moves the inputs is not installed.
+        InputError: as `require_streaming`.
     """
-    if importlib.util.find_spec("accelerate") is None:
-        raise InputError("streaming weights needs accelerate; pip install 'lyra-scenes[official]'")
+    require_streaming()
     from diffusers.hooks import apply_group_offloading
 
     cuda = device.type == "cuda"

@@ -6,6 +6,7 @@ process holds the whole state: the sampler needs no change. (Jacobs et al. 2023,
 
 from typing import Any
 
+import torch
 import torch.distributed as dist
 from diffusers import ContextParallelConfig, ParallelConfig
 from diffusers.hooks import apply_context_parallel
@@ -56,17 +57,17 @@ def require_equal_shares(processes: int, tokens: int, heads: int) -> None:
         )
 
 
-def share_clip(teacher: Teacher, processes: int) -> None:
+def share_clip(teacher: Teacher, processes: int, device: torch.device) -> None:
     """Let ``processes`` processes compute every pass together, in place; all must have joined, with the same weights.
 
     Args:
-        teacher: on the device of this process.
+        teacher: its weights may lie elsewhere, see `stream_blocks`.
         processes: how many; see `require_equal_shares`.
+        device: where this process computes.
     """
     # the library's own door to this asks for an accelerator
     split = ContextParallelConfig(ulysses_degree=processes)
     sharing = ParallelConfig(context_parallel_config=split)
-    device = next(teacher.parameters()).device
     mesh = init_device_mesh(device.type, split.mesh_shape, mesh_dim_names=split.mesh_dim_names)
     sharing.setup(dist.get_rank(), dist.get_world_size(), device, mesh=mesh)
     for block in teacher.backbone.transformer_blocks:

@@ -44,9 +44,9 @@ def _continued(part: nn.Module) -> Callable[..., Tensor] | None:
     if isinstance(part, CosmosCausalConv3d) and part.temporal_pad > 0:
         return _Convolution(part)
     if isinstance(part, CosmosPatchEmbed3d):
-        return _Patches(part)
+        return _Wavelets(part, part._dwt)
     if isinstance(part, CosmosUnpatcher3d):
-        return _Pixels(part)
+        return _Wavelets(part, part._idwt)
     if isinstance(part, CosmosDownsample3d) and part.temporal_downsample:
         return _Downsampling(part)
     if isinstance(part, CosmosUpsample3d) and part.temporal_upsample:
@@ -78,8 +78,17 @@ class _Convolution(_Layer):
         return F.conv3d(x, part.weight, part.bias, part.stride, part.padding, part.dilation, part.groups)
 
 
-class _Patches(_Layer):
-    """Only the very first frame is repeated to fill a patch."""
+class _Wavelets(_Layer):
+    """Pixels to patches or back: only the very first frame is repeated to fill a patch, and its copies cut off again.
+
+    Args:
+        part: the layer.
+        step: its transform by a factor of 2, there or back.
+    """
+
+    def __init__(self, part: Any, step: Callable[..., Tensor]) -> None:
+        super().__init__(part)
+        self.step = step
 
     def __call__(self, x: Tensor) -> Tensor:
         part = self.part
@@ -87,20 +96,7 @@ class _Patches(_Layer):
             self.begun = True
             return type(part).forward(part, x)
         for _ in range(part.patch_size.bit_length() - 1):
-            x = part._dwt(x, rescale=True)
-        return x
-
-
-class _Pixels(_Layer):
-    """The copies of the very first frame are cut off again."""
-
-    def __call__(self, x: Tensor) -> Tensor:
-        part = self.part
-        if not self.begun:
-            self.begun = True
-            return type(part).forward(part, x)
-        for _ in range(part.patch_size.bit_length() - 1):
-            x = part._idwt(x, rescale=True)
+            x = self.step(x, rescale=True)
         return x
 
 
