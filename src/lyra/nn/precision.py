@@ -19,8 +19,8 @@ def full_precision(device: torch.device) -> AbstractContextManager[object]:
 def reduced_precision(device: torch.device, exact: bool = False) -> AbstractContextManager[object]:
     """Context in which matrix products and convolutions run in bfloat16 where ``device`` has units for it.
 
-    GPUs from 2020 on have, of processors those with AVX512-BF16 or AMX. Elsewhere bfloat16 would be emulated and slower, so nothing
-    changes there.
+    GPUs from 2020 on have, of processors those with AVX512-BF16 or AMX. Elsewhere bfloat16 would be emulated and
+    slower, so nothing changes there.
 
     Args:
         device: where the networks are.
