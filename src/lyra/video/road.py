@@ -9,6 +9,7 @@ from torch import Tensor
 
 from lyra.geometry import compose
 from lyra.geometry.cameras import intrinsics_from_fov
+from lyra.geometry.gaussian_sets import joined
 from lyra.pipeline import Pipeline
 from lyra.stages import (
     CameraPath,
@@ -19,7 +20,6 @@ from lyra.stages import (
     decode_hidden,
     decode_visible,
     imagine,
-    joined,
     locate,
     plan_moving,
     recolor,
