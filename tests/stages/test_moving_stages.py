@@ -101,10 +101,9 @@ def test_cameras_of_unknown_scale_are_brought_to_the_depth():
     rgb, depth = two_walls(truth)
     wrong = truth.clone()
     wrong[:, :3, 3] *= 7.0
-    scaled, found = scale_to_depth(Frames(rgb), depth, Cameras(wrong, K.repeat(FRAMES, 1, 1), HEIGHT, WIDTH))
-    assert found and torch.allclose(scaled.c2w[:, :3, 3], truth[:, :3, 3], atol=0.02)
-    still, found = scale_to_depth(Frames(rgb), depth, still_cameras(FRAMES, K, HEIGHT, WIDTH))
-    assert not found and torch.equal(still.c2w, torch.eye(4).repeat(FRAMES, 1, 1))
+    factor = scale_to_depth(Frames(rgb), depth, Cameras(wrong, K.repeat(FRAMES, 1, 1), HEIGHT, WIDTH))
+    assert factor is not None and torch.allclose(factor * wrong[:, :3, 3], truth[:, :3, 3], atol=0.02)
+    assert scale_to_depth(Frames(rgb), depth, still_cameras(FRAMES, K, HEIGHT, WIDTH)) is None
 
 
 @pytest.mark.parametrize("reach", [0.0, 0.2])
@@ -197,7 +196,7 @@ def test_what_the_source_shows_is_decoded_for_every_moment_where_its_camera_stan
 
 
 def test_what_the_source_hides_does_not_depend_on_where_a_chunk_begins():
-    """The decoder knows clips that begin at the identity; a later chunk of a pan begins anywhere, turned by any angle."""
+    """The decoder knows clips that begin at the identity; a later chunk begins anywhere, turned by any angle."""
     torch.manual_seed(0)
     tokenizer = NanoTokenizer(NanoTokenizerConfig(latent_channels=8, widths=(16, 32), blocks=(1, 1))).eval()
     config = DecoderConfig(
