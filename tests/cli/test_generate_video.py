@@ -45,6 +45,7 @@ def no_networks(monkeypatch: pytest.MonkeyPatch) -> None:
         (["--cameras", "nowhere.json"], "does not exist"),
         (["--prompt", "a dog"], "--prompt do not work with a video"),
         (["--depth", "depth.npy", "--candidates", "2"], "--depth, --candidates"),
+        (["--quality", "draft", "--eight-bits"], "--quality, --eight-bits do not work with a video"),
     ],
 )
 def test_wrong_choices_are_one_line(lyra: Lyra, clip: Path, tmp_path: Path, words: list[str], complaint: str) -> None:

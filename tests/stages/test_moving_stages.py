@@ -8,15 +8,17 @@ from torch.nn import functional as F
 
 from lyra.geometry.bundle import camera_errors
 from lyra.geometry.cameras import invert_rigid
+from lyra.geometry.gaussian_sets import joined, moved
 from lyra.geometry.handheld import handheld_c2w
 from lyra.models.decoder import Anchor, DecoderConfig, GaussianDecoder
+from lyra.models.depth import DepthConfig, DepthNet
 from lyra.models.tokenizer import NanoTokenizer, NanoTokenizerConfig
 from lyra.raster import render
 from lyra.stages import (
     background_plate,
     behind,
+    decode_hidden,
     decode_visible,
-    joined,
     locate,
     plan,
     plan_moving,
@@ -24,8 +26,9 @@ from lyra.stages import (
     steady,
     still_cameras,
     unlike,
+    warp_moving,
 )
-from lyra.structures import Cameras, Frames, Gaussians, Views
+from lyra.structures import Cameras, Frames, Gaussians, Latents, Views
 
 HEIGHT, WIDTH, FRAMES = 96, 160, 9
 K = torch.tensor([[140.0, 0, WIDTH / 2], [0, 140.0, HEIGHT / 2], [0, 0, 1]])
@@ -98,10 +101,9 @@ def test_cameras_of_unknown_scale_are_brought_to_the_depth():
     rgb, depth = two_walls(truth)
     wrong = truth.clone()
     wrong[:, :3, 3] *= 7.0
-    scaled, found = scale_to_depth(Frames(rgb), depth, Cameras(wrong, K.repeat(FRAMES, 1, 1), HEIGHT, WIDTH))
-    assert found and torch.allclose(scaled.c2w[:, :3, 3], truth[:, :3, 3], atol=0.02)
-    still, found = scale_to_depth(Frames(rgb), depth, still_cameras(FRAMES, K, HEIGHT, WIDTH))
-    assert not found and torch.equal(still.c2w, torch.eye(4).repeat(FRAMES, 1, 1))
+    factor = scale_to_depth(Frames(rgb), depth, Cameras(wrong, K.repeat(FRAMES, 1, 1), HEIGHT, WIDTH))
+    assert factor is not None and torch.allclose(factor * wrong[:, :3, 3], truth[:, :3, 3], atol=0.02)
+    assert scale_to_depth(Frames(rgb), depth, still_cameras(FRAMES, K, HEIGHT, WIDTH)) is None
 
 
 @pytest.mark.parametrize("reach", [0.0, 0.2])
@@ -191,3 +193,36 @@ def test_what_the_source_shows_is_decoded_for_every_moment_where_its_camera_stan
         off = render(one, views.cameras[2 - moment])
         assert float((off.rgb[0] - rgb[moment]).abs().mean()) > 0.08
     assert math.isclose(float(sets[1].quats.norm(dim=1).mean()), 1, abs_tol=1e-4)
+
+
+def test_what_the_source_hides_does_not_depend_on_where_a_chunk_begins():
+    """The decoder knows clips that begin at the identity; a later chunk begins anywhere, turned by any angle."""
+    torch.manual_seed(0)
+    tokenizer = NanoTokenizer(NanoTokenizerConfig(latent_channels=8, widths=(16, 32), blocks=(1, 1))).eval()
+    config = DecoderConfig(
+        latent_channels=8, width=32, depth=1, heads=2, attention_every=1, rays="pooled",
+        ray_dtype="float32", time_layers=False, guides=True, head="anchored", prune_ratio=0.0,
+        anchors=(Anchor(0, 1, "first"), Anchor(8, 2, "all")),
+    )  # fmt: skip
+    decoder = GaussianDecoder(config).eval()
+    size = {"width": 16, "context_width": 24, "context_blocks": 1, "context_heads": 2}
+    depth_net = DepthNet(DepthConfig(**size, fine_width=8, refine_width=8)).eval()
+    c2w = handheld_c2w(FRAMES, 0.2, 10, torch.Generator().manual_seed(2))
+    rgb, depth = two_walls(c2w)
+    half_turn = torch.tensor([[-1.0, 0, 0, 2], [0, 1, 0, -1], [0, 0, -1, 3], [0, 0, 0, 1]])
+    found = []
+    for place in (torch.eye(4), half_turn):
+        views = views_of(rgb, depth, place @ c2w)
+        paths = plan_moving(views, ["left", "up"], 1.0, torch.Generator().manual_seed(0))
+        told = [warp_moving(views, path) for path in paths]
+        frames = torch.stack([each.warped for each in told])
+        z = tokenizer.encode(frames.transpose(1, 2))
+        found.append(
+            decode_hidden(views, Latents(z, paths, "nano"), told, frames, decoder, tokenizer, depth_net, [0])[0]
+        )
+    home, away = moved(found[0], half_turn), found[1]
+    assert len(home) == len(away) > 1000
+    torch.testing.assert_close(away.means, home.means, atol=1e-3, rtol=1e-3)
+    torch.testing.assert_close(away.opacities, home.opacities, atol=1e-3, rtol=0)
+    same = (away.quats * home.quats).sum(dim=1).abs()
+    assert float(same.min()) > 0.999

@@ -8,13 +8,15 @@ import pytest
 import torch
 
 from lyra.geometry.handheld import handheld_c2w
+from lyra.geometry.quaternions import quaternion_from_rotation
 from lyra.io.ply import read_ply
 from lyra.io.scene_folder import load_scene, read_trajectories
 from lyra.io.video import read_video
 from lyra.raster import render
-from lyra.structures import InputError
-from lyra.video import VideoOptions, produce
+from lyra.structures import Cameras, InputError
+from lyra.video import VideoOptions, produce, road
 from lyra.video.films import rounds
+from lyra.video.workshop import Workshop, fingerprint
 
 
 def produced(clip: Path, out: Path, networks, page=None, **choices) -> tuple[dict, list[str]]:
@@ -140,3 +142,74 @@ def test_chunks_of_a_camera_that_moves_share_one_world(clip, networks, tmp_path)
     sources = [scene.gaussians[17], scene.gaussians[16]]
     assert all(len(one) > 4000 for one in sources) and truth.shape[0] == 30
     assert len(read_ply(tmp_path / "long" / "scene.ply")) == len(scene.gaussians[15])
+
+
+def colmap_text(folder: Path, poses: torch.Tensor) -> None:
+    """A COLMAP model of pictures of 96 x 64."""
+    folder.mkdir(exist_ok=True)
+    (folder / "cameras.txt").write_text("1 PINHOLE 96 64 90 90 48 32\n")
+    lines = []
+    for number, w2c in enumerate(torch.linalg.inv(poses.double())):
+        quat = quaternion_from_rotation(w2c[:3, :3])
+        words = " ".join(map(str, [*quat.tolist(), *w2c[:3, 3].tolist()]))
+        lines.append(f"{number + 1} {words} 1 {number:03d}.png\n")
+    (folder / "images.txt").write_text("\n".join(lines))
+
+
+def test_cameras_without_a_scale_keep_theirs_when_a_run_goes_on(clip, networks, tmp_path, monkeypatch):
+    """The first chunk finds the scale; a second run that begins with the second chunk must not find another one."""
+    poses = torch.eye(4).repeat(30, 1, 1)
+    poses[:, 0, 3] = 0.01 * torch.arange(30)
+    colmap_text(tmp_path / "model", poses)
+    choices = {"frames": 30, "stride": 1, "times": "2", "trajectories": ("left",), "cameras": str(tmp_path / "model")}
+    asked = []
+
+    def factor(frames, depth, cameras):
+        asked.append(len(frames))
+        assert torch.equal(cameras.c2w[0], torch.eye(4)), "only the first chunk begins where lengths are measured from"
+        return 3.0
+
+    monkeypatch.setattr(road, "scale_to_depth", factor)
+
+    def stop(report) -> None:
+        if report.name == "chunk 2 of 2: imagine":
+            raise KeyboardInterrupt
+
+    options = VideoOptions(device="cpu", **choices)
+    with pytest.raises(KeyboardInterrupt):
+        produce(clip(30, 1.0), tmp_path / "cut", networks, options, progress=stop)
+    produced(clip(30, 1.0), tmp_path / "cut", networks, **choices)
+    assert asked == [17]
+    found = torch.tensor(json.loads((tmp_path / "cut" / "cameras.json").read_text())["source_path"]["c2w"])
+    assert torch.allclose(found, torch.stack([poses[0], torch.tensor(
+        [[1, 0, 0, 3 * 0.29], [0, 1, 0, 0], [0, 0, 1, 0], [0, 0, 0, 1.0]])]), atol=1e-5)  # fmt: skip
+
+
+def test_another_camera_file_of_the_same_name_begins_anew(clip, tmp_path):
+    video, options = clip(2), VideoOptions(cameras=str(tmp_path / "model"))
+    colmap_text(tmp_path / "model", torch.eye(4).repeat(2, 1, 1))
+    before = fingerprint(video, options, {})
+    assert fingerprint(video, options, {}) == before
+    colmap_text(tmp_path / "model", torch.eye(4).repeat(3, 1, 1))
+    assert fingerprint(video, options, {}) != before
+
+
+def test_a_run_that_ends_before_its_first_chunk_leaves_nothing(clip, networks, tmp_path):
+    def stop(report) -> None:
+        if report.name == "imagine":
+            raise KeyboardInterrupt
+
+    options = VideoOptions(device="cpu", trajectories=("left",))
+    with pytest.raises(KeyboardInterrupt):
+        produce(clip(17), tmp_path / "new" / "place" / "scene", networks, options, progress=stop)
+    assert not list(tmp_path.iterdir())
+
+
+def test_cameras_that_are_kept_come_back(tmp_path):
+    poses = handheld_c2w(5, 0.3, 10, torch.Generator().manual_seed(0))
+    cameras = Cameras(poses, torch.eye(3).repeat(5, 1, 1), 64, 96)
+    assert Workshop(tmp_path / "scene", "a").cameras((64, 96)) is None
+    Workshop(tmp_path / "scene", "a").keep(cameras)
+    again = Workshop(tmp_path / "scene", "a").cameras((64, 96))
+    assert again is not None and torch.equal(again.c2w, poses) and again.width == 96
+    assert Workshop(tmp_path / "scene", "b").cameras((64, 96)) is None, "another run"

@@ -3,7 +3,7 @@
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from tyro.conf import Positional, arg
 
@@ -178,21 +178,27 @@ class Generate:
             raise InputError(f"--choose '{self.choose}' is neither a number nor best; give the number of a candidate")
         return int(self.choose)
 
+    def choices_of_both(self) -> dict[str, Any]:
+        """Arguments that the options of a photo and of a video share."""
+        return {
+            "seed": self.seed,
+            "steps": self.steps,
+            "trajectories": trajectory_names(self.trajectories),
+            "strength": self.strength,
+            "fov": self.fov,
+            "device": self.device,
+            "fit": self.fit,
+            "exact": self.exact,
+            "recolor": self.recolor,
+        }
+
     def _options(self) -> "GenerateOptions":
         from lyra.results import GenerateOptions
 
         return GenerateOptions(
-            seed=self.seed,
-            steps=self.steps,
-            trajectories=trajectory_names(self.trajectories),
-            strength=self.strength,
-            fov=self.fov,
             depth=self.depth,
             cameras=self.cameras,
-            device=self.device,
-            fit=self.fit,
-            exact=self.exact,
-            recolor=self.recolor,
+            **self.choices_of_both(),
             prompt=self.prompt,
             negative=self.negative,
             guidance=self.guidance,

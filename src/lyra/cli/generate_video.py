@@ -1,6 +1,7 @@
 """``lyra generate`` of a video."""
 
 import time
+from dataclasses import fields
 from typing import TYPE_CHECKING, Any
 
 from lyra.cli.progress import StageLines
@@ -11,10 +12,10 @@ if TYPE_CHECKING:
     from lyra.cli.generate import Generate
     from lyra.video import VideoOptions
 
-_PHOTO_ONLY = {
-    "depth": None, "prompt": None, "negative": None, "guidance": None, "candidates": 1, "choose": "best",
-    "image_model": None, "model": None, "text": None, "negative_text": None, "size": None,
-}  # fmt: skip
+_NOT_OF_VIDEOS = (
+    "depth", "prompt", "negative", "guidance", "candidates", "choose", "image_model", "model", "quality", "memory",
+    "eight_bits", "size", "text", "negative_text", "share_clips", "force",
+)  # fmt: skip
 
 
 def run_video(command: "Generate", start: float) -> int:
@@ -43,11 +44,11 @@ def run_video(command: "Generate", start: float) -> int:
 
 
 def _options(command: "Generate") -> "VideoOptions":
-    from lyra.cli.generate import trajectory_names
     from lyra.structures import InputError
     from lyra.video import VideoOptions
 
-    given = [name for name, usual in _PHOTO_ONLY.items() if getattr(command, name) != usual]
+    usual = {field.name: field.default for field in fields(command)}
+    given = [name for name in _NOT_OF_VIDEOS if getattr(command, name) != usual[name]]
     if given:
         flags = ", ".join("--" + name.replace("_", "-") for name in given)
         raise InputError(f"{flags} do not work with a video; leave them out")
@@ -58,15 +59,7 @@ def _options(command: "Generate") -> "VideoOptions":
         cameras="auto" if command.cameras is None else str(command.cameras),
         times=command.times,
         fps=command.fps,
-        seed=command.seed,
-        steps=command.steps,
-        trajectories=trajectory_names(command.trajectories),
-        strength=command.strength,
-        fov=command.fov,
-        device=command.device,
-        fit=command.fit,
-        recolor=command.recolor,
-        exact=command.exact,
+        **command.choices_of_both(),
     )
 
 

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from lyra.geometry.bundle import rotation_from_vector
 from lyra.geometry.cameras import compose, invert_rigid, rigid, transform_points
 from lyra.geometry.unprojection import unproject
 
@@ -60,9 +61,5 @@ def nudge(c2w: Tensor, generator: torch.Generator, degrees: float = 0.0, distanc
         distance: length of the move.
     """
     axis, way = (F.normalize(torch.randn(*c2w.shape[:-2], 3, generator=generator), dim=-1).to(c2w) for _ in range(2))
-    angle = math.radians(degrees)
-    x, y, z = axis.unbind(-1)
-    zero = torch.zeros_like(x)
-    cross = torch.stack([zero, -z, y, z, zero, -x, -y, x, zero], dim=-1).unflatten(-1, (3, 3))
-    turn = torch.eye(3).to(c2w) + math.sin(angle) * cross + (1 - math.cos(angle)) * cross @ cross
+    turn = rotation_from_vector(math.radians(degrees) * axis)
     return compose(c2w, rigid(turn, distance * way))

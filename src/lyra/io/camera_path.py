@@ -11,6 +11,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from lyra.geometry import compose, invert_rigid, require_rigid, rigid
+from lyra.geometry.bundle import rotation_from_vector
+from lyra.geometry.quaternions import quaternion_from_rotation
 from lyra.io.files import require_file
 from lyra.structures import Cameras, InputError, Trajectory
 
@@ -146,29 +148,14 @@ def _resampled(c2w: Tensor, K: Tensor, frames: int) -> tuple[Tensor, Tensor]:
     start, end = c2w[before], c2w[after]
     position = torch.lerp(start[:, :3, 3], end[:, :3, 3], share)
     turn = _rotation_vector(start[:, :3, :3].mT @ end[:, :3, :3]) * share
-    rotation = start[:, :3, :3] @ torch.matrix_exp(_cross_matrix(turn))
+    rotation = start[:, :3, :3] @ rotation_from_vector(turn)
     return rigid(rotation, position), torch.lerp(K[before], K[after], share[..., None])
 
 
 def _rotation_vector(rotation: Tensor) -> Tensor:
     """[T, 3] axis times angle of [T, 3, 3] rotations."""
-    # the unit quaternion is the eigenvector of the largest eigenvalue: stable at every angle
-    r = rotation
-    trace = r.diagonal(dim1=1, dim2=2).sum(1)
-    twist = torch.stack([r[:, 2, 1] - r[:, 1, 2], r[:, 0, 2] - r[:, 2, 0], r[:, 1, 0] - r[:, 0, 1]], dim=1)
-    symmetric = r + r.mT - trace[:, None, None] * torch.eye(3, dtype=r.dtype)
-    top = torch.cat([trace[:, None], twist], dim=1)[:, None]
-    matrix = torch.cat([top, torch.cat([twist[..., None], symmetric], dim=2)], dim=1)
-    quaternion = torch.linalg.eigh(matrix).eigenvectors[..., -1]
+    quaternion = quaternion_from_rotation(rotation)
     quaternion = torch.where(quaternion[:, :1] < 0, -quaternion, quaternion)
     vector = quaternion[:, 1:]
     angle = 2 * torch.atan2(vector.norm(dim=1), quaternion[:, 0])
     return F.normalize(vector, dim=1) * angle[:, None]
-
-
-def _cross_matrix(vector: Tensor) -> Tensor:
-    """[T, 3, 3] matrices of the cross product with [T, 3] vectors."""
-    x, y, z = vector.unbind(1)
-    zero = torch.zeros_like(x)
-    rows = torch.stack([zero, -z, y, z, zero, -x, -y, x, zero], dim=1)
-    return rows.view(-1, 3, 3)

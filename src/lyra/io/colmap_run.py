@@ -25,11 +25,13 @@ def require_pycolmap() -> None:
         raise InputError("--cameras colmap needs the package pycolmap; pip install 'lyra-scenes[colmap]'")
 
 
-def cameras_by_colmap(plan: ClipPlan, height: int, width: int, mode: Literal["crop", "pad"] = "crop") -> Cameras | None:
-    """Cameras of the fitted frames of a plan, in COLMAP's own scale; None where it does not place every frame."""
+def cameras_by_colmap(
+    plan: ClipPlan, height: int, width: int, mode: Literal["crop", "pad"] = "crop", K: Tensor | None = None
+) -> Cameras | None:
+    """Cameras of the fitted frames of a plan, as `place_by_colmap`."""
     require_pycolmap()
     frames = read_clip(plan, height, width, mode).frames.rgb
-    return place_by_colmap(frames)
+    return place_by_colmap(frames, K)
 
 
 def place_by_colmap(frames: Tensor, K: Tensor | None = None) -> Cameras | None:

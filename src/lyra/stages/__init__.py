@@ -1,6 +1,6 @@
 """The verbs of the road: value in, value out; networks are passed in, and only ``pipeline`` knows the order."""
 
-from lyra.stages.background import background_plate, behind, joined, unlike
+from lyra.stages.background import background_plate, behind, unlike
 from lyra.stages.cover import CoverConfig, cover, cover_moment
 from lyra.stages.decode import decode, prepare_inputs
 from lyra.stages.decode_moving import decode_hidden, decode_visible
@@ -38,7 +38,6 @@ __all__ = [
     "illustrate",
     "imagine",
     "imagine_published",
-    "joined",
     "judge",
     "locate",
     "perceive",

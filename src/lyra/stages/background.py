@@ -4,6 +4,7 @@ import torch
 from torch import Tensor
 
 from lyra.geometry import transform_points, unproject
+from lyra.geometry.gaussian_sets import joined
 from lyra.geometry.reliability import reliable_mask
 from lyra.structures import Cameras, Gaussians, Views
 
@@ -80,12 +81,6 @@ def _cells(offset: Tensor) -> Tensor:
     down = (100 * torch.asin((y / distance).clamp(-1, 1))).floor().long() + 400
     deep = (10 * distance.log()).floor().long() + 200
     return (across * 1000 + down) * 1000 + deep
-
-
-def joined(*sets: Gaussians) -> Gaussians:
-    """Several sets as one."""
-    names = ("means", "quats", "scales", "opacities", "colors")
-    return Gaussians(*(torch.cat([getattr(each, name) for each in sets]) for name in names))
 
 
 def _seen(points: Tensor, views: Views, time: int) -> tuple[Tensor, Tensor, Tensor]:

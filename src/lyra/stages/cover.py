@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from lyra.geometry import transform_points, unproject
+from lyra.geometry.gaussian_sets import joined
 from lyra.models.depth import DepthNet, aligned_depth
 from lyra.raster import render
 from lyra.structures import Cameras, Conditioning, Gaussians, InputError, Scene, Views
@@ -74,7 +75,7 @@ def cover(
     gaussians = scene.gaussians[0]
     for view, frame in _stops(conditionings, views.cameras, config.every):
         added = _found(gaussians, views, conditionings[view], frames[view, frame], frame, depth_net, config)
-        gaussians = _joined(gaussians, added)
+        gaussians = joined(gaussians, added)
     return replace(scene, gaussians=(gaussians, *scene.gaussians[1:]))
 
 
@@ -112,7 +113,7 @@ def cover_moment(
     for view, told in enumerate(conditionings):
         if float((told.trajectory.cameras.c2w[time] - source).abs().max()) <= SAME_POSE:
             continue
-        everything = _joined(everything, _found(everything, here, told, frames[view, time], time, depth_net, config))
+        everything = joined(everything, _found(everything, here, told, frames[view, time], time, depth_net, config))
     return everything[len(gaussians) :]
 
 
@@ -177,8 +178,3 @@ def _hidden(points: Tensor, views: Views) -> Tensor:
     inside = (z > 0) & (column >= 0) & (column < width) & (row >= 0) & (row < height)
     surface = depth[row.long().clamp(0, height - 1), column.long().clamp(0, width - 1)]
     return ~inside | (z >= BEHIND * surface)
-
-
-def _joined(first: Gaussians, second: Gaussians) -> Gaussians:
-    names = ("means", "quats", "scales", "opacities", "colors")
-    return Gaussians(*(torch.cat([getattr(first, name), getattr(second, name)]) for name in names))

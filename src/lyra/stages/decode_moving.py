@@ -6,7 +6,9 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from lyra.models.decoder import Anchor, DecoderInputs, GaussianDecoder, clip_times
+from lyra.geometry import compose, invert_rigid
+from lyra.geometry.gaussian_sets import moved
+from lyra.models.decoder import Anchor, DecoderConfig, DecoderInputs, GaussianDecoder, clip_times
 from lyra.models.depth import DepthNet, aligned_depth
 from lyra.models.tokenizer import Tokenizer
 from lyra.structures import Conditioning, Gaussians, Latents, Views
@@ -15,43 +17,104 @@ MIN_OPACITY = 0.02
 """Fainter Gaussians are dropped."""
 
 
+def picture_inputs(config: DecoderConfig, tokenizer: Tokenizer, rgb: Tensor, depth: Tensor, K: Tensor) -> DecoderInputs:
+    """The decoder's inputs for B pictures, each read as a clip of one frame, seen by its own camera.
+
+    Training and the pipeline both call this. Of the decoder's anchors that on the source picture alone counts, and
+    Gaussians come out in the axes of each picture's camera.
+
+    Args:
+        config: the decoder's.
+        tokenizer: encodes the pictures.
+        rgb: [B, 3, H, W] 0…1.
+        depth: [B, H, W] z.
+        K: [B, 3, 3] pixels.
+    """
+    batch, _, height, width = rgb.shape
+    frame_times, target_time = clip_times(config, batch, 1, None, rgb.device)
+    return DecoderInputs(
+        latents=tokenizer.normalize(tokenizer.encode(rgb[:, :, None]))[:, None],
+        c2w=torch.eye(4, device=rgb.device).expand(batch, 1, 1, 4, 4),
+        K=K[:, None],
+        height=height,
+        width=width,
+        rgb=rgb[:, None, None],
+        depth=depth[:, None, None],
+        visible=torch.ones(batch, 1, 1, height, width, device=rgb.device),
+        anchors=tuple(anchor for anchor in config.anchors if anchor.frame == 0)[:1],
+        frame_times=frame_times,
+        target_time=target_time,
+    )
+
+
+def later_anchors(config: DecoderConfig) -> tuple[Anchor, ...]:
+    """The decoder's anchors on frames after the source picture."""
+    return tuple(anchor for anchor in config.anchors if anchor.frame > 0)
+
+
+def later_frames(config: DecoderConfig) -> list[int]:
+    """The frames that `later_anchors` stand on, rising."""
+    return sorted({anchor.frame for anchor in later_anchors(config)})
+
+
+def later_inputs(
+    config: DecoderConfig,
+    tokenizer: Tokenizer,
+    latents: Tensor,
+    c2w: Tensor,
+    K: Tensor,
+    rgb: Tensor,
+    depth: Tensor,
+    visible: Tensor,
+    target: float,
+) -> DecoderInputs:
+    """The decoder's inputs for B scenes of V clips, with its later anchors alone; training and the pipeline call this.
+
+    Args:
+        config: the decoder's; its `later_frames` are the A frames of ``rgb``, ``depth`` and ``visible``.
+        tokenizer: whose space ``latents`` are in.
+        latents: [B, V, C, t, h, w] unnormalised.
+        c2w: [B, V, T, 4, 4] in the axes of the source's first camera, as the decoder was trained.
+        K: [B, V, 3, 3] pixels.
+        rgb: [B, V, A, 3, H, W] 0…1; depth: [B, V, A, H, W] z; visible: [B, V, A, H, W] float 0…1.
+        target: the time that Gaussians are wanted for, 0…1 over the clip.
+    """
+    frame_times, target_time = clip_times(config, len(c2w), c2w.shape[2], target, c2w.device)
+    return DecoderInputs(
+        latents=tokenizer.normalize(latents.flatten(0, 1)).unflatten(0, latents.shape[:2]),
+        c2w=c2w,
+        K=K,
+        height=rgb.shape[-2],
+        width=rgb.shape[-1],
+        rgb=rgb,
+        depth=depth,
+        visible=visible,
+        anchors=later_anchors(config),
+        frame_times=frame_times,
+        target_time=target_time,
+    )
+
+
 @torch.no_grad()
 def decode_visible(
     views: Views, decoder: GaussianDecoder, tokenizer: Tokenizer, moments: Sequence[int]
 ) -> tuple[Gaussians, ...]:
     """One set of Gaussians for each of some source pictures: what it shows, at its own depth.
 
-    Each picture is read as a clip of one frame, seen by its own camera, with the decoder's anchor on the source picture
-    alone; the sets come out in the world of ``views``.
+    The sets come out in the world of ``views``.
 
     Args:
         views: T source pictures with steady depth.
         decoder, tokenizer: networks.
         moments: source pictures that Gaussians are wanted for.
     """
-    anchor = _source_anchor(decoder)
-    height, width = views.frames.height, views.frames.width
     sets = []
     for time in moments:
-        rgb = views.frames.rgb[time]
-        latents = tokenizer.normalize(tokenizer.encode(rgb[None, :, None]))
-        frame_times, target_time = clip_times(decoder.config, 1, 1, None, rgb.device)
-        inputs = DecoderInputs(
-            latents=latents[None],
-            c2w=torch.eye(4, device=rgb.device)[None, None, None],
-            K=views.cameras.K[None, time : time + 1],
-            height=height,
-            width=width,
-            rgb=rgb[None, None, None],
-            depth=views.depth[None, None, time : time + 1],
-            visible=torch.ones(1, 1, 1, height, width, device=rgb.device),
-            anchors=(anchor,),
-            frame_times=frame_times,
-            target_time=target_time,
+        one = slice(time, time + 1)
+        inputs = picture_inputs(
+            decoder.config, tokenizer, views.frames.rgb[one], views.depth[one], views.cameras.K[one]
         )
-        gaussians = decoder(inputs).item(0)
-        gaussians = gaussians[gaussians.opacities >= MIN_OPACITY]
-        sets.append(placed(gaussians, views.cameras.c2w[time]))
+        sets.append(moved(_solid(decoder(inputs).item(0)), views.cameras.c2w[time]))
     return tuple(sets)
 
 
@@ -69,7 +132,7 @@ def decode_hidden(
     """What the source pictures hide, as the six clips show it at the decoder's later anchors.
 
     Args:
-        views: T source pictures, which define the world.
+        views: T source pictures, which define the world; their first camera may stand anywhere in it.
         latents: V clips; ``conditionings`` their 4D caches; ``frames`` [V, T, 3, H, W] their pictures.
         decoder, tokenizer, depth_net: networks.
         moments: source pictures that Gaussians are wanted for.
@@ -78,80 +141,32 @@ def decode_hidden(
         One set for each moment. A decoder that knows no times gives the same for all; in any case
         `lyra.stages.background.behind` says which Gaussians the source does not contradict.
     """
-    inputs = hidden_inputs(views, latents, conditionings, frames, decoder, tokenizer, depth_net)
-    tokens = decoder.mix(inputs)
-    last = max(len(views.frames) - 1, 1)
-    sets: list[Gaussians] = []
-    for moment in moments:
-        if sets and not decoder.config.pooled_time:
-            sets.append(sets[0])
-            continue
-        _, target_time = clip_times(decoder.config, 1, frames.shape[1], moment / last, frames.device)
-        inputs = replace(inputs, target_time=target_time)
-        gaussians = decoder.read(tokens, inputs).item(0)
-        sets.append(gaussians[gaussians.opacities >= MIN_OPACITY])
-    return tuple(sets)
-
-
-def hidden_inputs(
-    views: Views,
-    latents: Latents,
-    conditionings: Sequence[Conditioning],
-    frames: Tensor,
-    decoder: GaussianDecoder,
-    tokenizer: Tokenizer,
-    depth_net: DepthNet,
-) -> DecoderInputs:
-    """The decoder's inputs with its later anchors alone."""
-    later = tuple(anchor for anchor in decoder.config.anchors if anchor.frame > 0)
-    wanted = sorted({anchor.frame for anchor in later})
+    config, home = decoder.config, views.cameras.c2w[0]
+    wanted = later_frames(config)
     rgb = frames[:, wanted].clamp(0, 1)
     cache_depth = torch.stack([told.depth[wanted] for told in conditionings])
     cache_mask = torch.stack([told.mask[wanted] for told in conditionings])
     depth = torch.stack(
         [aligned_depth(depth_net, rgb[:, i], cache_depth[:, i], cache_mask[:, i]) for i in range(len(wanted))], dim=1
     )
-    frame_times, target_time = clip_times(decoder.config, 1, frames.shape[1], 1.0, frames.device)
-    return DecoderInputs(
-        latents=tokenizer.normalize(latents.z)[None],
-        c2w=torch.stack([path.cameras.c2w for path in latents.trajectories])[None],
-        K=torch.stack([path.cameras.K[0] for path in latents.trajectories])[None],
-        height=views.frames.height,
-        width=views.frames.width,
-        rgb=rgb[None],
-        depth=depth[None],
-        visible=cache_mask[None].to(rgb.dtype),
-        anchors=later,
-        frame_times=frame_times,
-        target_time=target_time,
+    # a chunk begins anywhere in the world of the whole clip; the decoder knows clips that begin at the identity
+    c2w = compose(invert_rigid(home), torch.stack([path.cameras.c2w for path in latents.trajectories]))
+    K = torch.stack([path.cameras.K[0] for path in latents.trajectories])
+    inputs = later_inputs(
+        config, tokenizer, latents.z[None], c2w[None], K[None], rgb[None], depth[None], cache_mask[None].to(rgb), 1.0
     )
+    tokens = decoder.mix(inputs)
+    last = max(len(views.frames) - 1, 1)
+    sets: list[Gaussians] = []
+    for moment in moments:
+        if sets and not config.pooled_time:
+            sets.append(sets[0])
+            continue
+        _, target_time = clip_times(config, 1, frames.shape[1], moment / last, frames.device)
+        found = decoder.read(tokens, replace(inputs, target_time=target_time)).item(0)
+        sets.append(moved(_solid(found), home))
+    return tuple(sets)
 
 
-def placed(gaussians: Gaussians, c2w: Tensor) -> Gaussians:
-    """Gaussians of a camera's own axes, moved to where the camera [4, 4] stands."""
-    rotation = c2w[:3, :3]
-    return replace(
-        gaussians,
-        means=gaussians.means @ rotation.mT + c2w[:3, 3],
-        quats=_turned(rotation, gaussians.quats),
-    )
-
-
-def _turned(rotation: Tensor, quats: Tensor) -> Tensor:
-    """Quaternions [N, 4] w, x, y, z after a rotation [3, 3]."""
-    trace = rotation.diagonal().sum()
-    w = torch.sqrt((1 + trace).clamp(min=1e-8)) / 2
-    x, y, z = ((rotation[i, j] - rotation[j, i]) / (4 * w) for i, j in ((2, 1), (0, 2), (1, 0)))
-    a, b, c, d = quats.unbind(-1)
-    product = [
-        w * a - x * b - y * c - z * d,
-        w * b + x * a + y * d - z * c,
-        w * c - x * d + y * a + z * b,
-        w * d + x * c - y * b + z * a,
-    ]
-    return torch.nn.functional.normalize(torch.stack(product, dim=-1), dim=-1)
-
-
-def _source_anchor(decoder: GaussianDecoder) -> Anchor:
-    """The anchor of the source picture."""
-    return next(anchor for anchor in decoder.config.anchors if anchor.frame == 0)
+def _solid(gaussians: Gaussians) -> Gaussians:
+    return gaussians[gaussians.opacities >= MIN_OPACITY]

@@ -89,13 +89,19 @@ def locate(frames: Frames, depth: Tensor, K: Tensor, seed: int = 0, corners: int
 
 
 @torch.no_grad()
-def scale_to_depth(frames: Frames, depth: Tensor, cameras: Cameras, corners: int = 300) -> tuple[Cameras, bool]:
-    """Bring cameras of unknown scale to the scale of the depth of the first frame.
+def scale_to_depth(frames: Frames, depth: Tensor, cameras: Cameras, corners: int = 300) -> float | None:
+    """What brings lengths of cameras of unknown scale to the scale of the depth of the first frame.
 
-    Points of the first frame are triangulated; the median ratio of their depth to the given one is the factor.
+    Points of the first frame are triangulated; the factor is the median ratio of the given depth to theirs.
+
+    Args:
+        frames: T pictures.
+        depth: [T, H, W] z; that of the first frame counts.
+        cameras: T cameras, the first at the identity.
+        corners: points followed.
 
     Returns:
-        The cameras, and whether the scale could be found; if not, they are as they were.
+        The factor; None where too few points tell it.
     """
     tracks = follow(frames.rgb, (0,), corners)
     pixels, seen = tracks.points.double().cpu(), tracks.seen.cpu()
@@ -119,11 +125,8 @@ def scale_to_depth(frames: Frames, depth: Tensor, cameras: Cameras, corners: int
     inverse = (use * a * b).sum(dim=(0, 2)) / strength.clamp(min=1e-12)
     good = (inverse > 1e-3) & (strength > 1e-6) & (own < 0.9 * FAR_DEPTH)
     if int(good.sum()) < _FEWEST:
-        return cameras, False
-    factor = float((own[good] * inverse[good]).log().median().exp())
-    c2w = cameras.c2w.clone()
-    c2w[:, :3, 3] *= factor
-    return Cameras(c2w, cameras.K, cameras.height, cameras.width), True
+        return None
+    return float((own[good] * inverse[good]).log().median().exp())
 
 
 def _still_share(tracks: Tracks, width: int) -> float:

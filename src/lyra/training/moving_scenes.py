@@ -7,7 +7,6 @@ import torch
 from torch import Tensor
 
 from lyra.diffusion import karras_sigmas, sample
-from lyra.models.decoder import Anchor
 from lyra.models.depth import DepthNet, aligned_depth
 from lyra.models.teacher import Teacher
 from lyra.models.tokenizer import FrameDecoder, Tokenizer
@@ -70,7 +69,7 @@ def imagine_moving_scenes(
     K: Tensor,
     paths: PathBank,
     views: int,
-    anchors: Sequence[Anchor],
+    anchors: Sequence[int],
     tokenizer: Tokenizer,
     depth_net: DepthNet,
     teacher: Teacher,
@@ -88,7 +87,7 @@ def imagine_moving_scenes(
         K: [B, 3, 3] intrinsics.
         paths: camera paths to draw from.
         views: V.
-        anchors: the decoder's; those of later frames count.
+        anchors: frames of the decoder's later anchors, rising.
         tokenizer, depth_net, teacher, frame_decoder: networks.
         steps: denoising steps.
     """
@@ -99,8 +98,7 @@ def imagine_moving_scenes(
         pictures, z = (source, depth) if way > 0 else (source.flip(1), depth.flip(1))
         parts.append(_imagined(pictures, z, K, c2w, tokenizer, teacher, steps, frame_decoder))
     latents, frames, cache_depth, mask = parts[0]
-    later = sorted({anchor.frame for anchor in anchors if anchor.frame > 0})
-    depths = [aligned_depth(depth_net, frames[:, frame], cache_depth[:, frame], mask[:, frame]) for frame in later]
+    depths = [aligned_depth(depth_net, frames[:, frame], cache_depth[:, frame], mask[:, frame]) for frame in anchors]
 
     def per_scene(tensor: Tensor) -> Tensor:
         return tensor.unflatten(0, (batch, views))
@@ -114,7 +112,7 @@ def imagine_moving_scenes(
         depth=depth.half(),
         K=K,
         anchor_depth=per_scene(torch.stack(depths, dim=1).half()),
-        anchor_visible=per_scene(mask[:, later]),
+        anchor_visible=per_scene(mask[:, list(anchors)]),
     )
 
 

@@ -7,6 +7,8 @@ from typing import Literal
 from lyra.stages import PerceiveConfig, RecolorConfig, require_plannable
 from lyra.structures import InputError
 
+CAMERA_WORDS = ("auto", "static", "colmap")
+"""Ways to find the cameras; anything else names a file or folder of them."""
 USUAL_TIMES = 17
 """Sets of Gaussians where no number is asked for."""
 
@@ -92,5 +94,8 @@ class VideoOptions:
             return tuple(sorted({round(i * last / (count - 1)) for i in range(count)}))
         room = times[-1] + (times[-1] - times[-2])
         if max(wanted) > room:
-            raise InputError(f"time {max(wanted):g} s lies behind the {times[-1]:.2f} s that were taken of the video")
+            raise InputError(
+                f"time {max(wanted):g} s lies behind the {times[-1]:.2f} s that were taken of the video; "
+                "lower --times, or take more with --frames"
+            )
         return tuple(sorted({min(range(len(times)), key=lambda i: abs(times[i] - second)) for second in wanted}))

@@ -1,25 +1,28 @@
 """A video file becomes a scene folder, chunk by chunk; what is done stays done."""
 
 import json
+import math
 import os
 import platform
 import shutil
 from collections.abc import Callable, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from lyra import __version__
 from lyra.clock import Clock
+from lyra.geometry import intrinsics_from_fov
 from lyra.hub import config_to_dict
 from lyra.io.contact_sheet import contact_sheet
 from lyra.io.formats.fourdgs import require_fourdgs, write_4dgs
 from lyra.io.images import PhotoFit, fit_photo
 from lyra.io.ply import read_ply
 from lyra.io.scene_folder import CAMERAS_FILE, FRAMES_FOLDER, SCENE_FILE, SceneFolder, cameras_to_json, write_run
-from lyra.io.source_cameras import read_source_cameras
+from lyra.io.source_cameras import SourceCameras, read_source_cameras
 from lyra.io.video import write_video
 from lyra.io.video_clip import ClipPlan, plan_clip, read_clip
 from lyra.pipeline import MODELS, Pipeline, model_records
@@ -29,7 +32,7 @@ from lyra.stages import still_cameras
 from lyra.structures import Cameras, InputError, Scene, Trajectory
 from lyra.video.chunks import Chunk, plan_chunks
 from lyra.video.films import film_moments
-from lyra.video.options import VideoOptions
+from lyra.video.options import CAMERA_WORDS, VideoOptions
 from lyra.video.road import MovingChunk, MovingRoad
 from lyra.video.workshop import Workshop, fingerprint
 
@@ -102,15 +105,42 @@ def produce(
     plan = check_video(video, options, networks.preset.grid, four_d)
     for words in plan.notices:
         say(words)
-    height, width = networks.preset.grid(plan.width, plan.height)
-    size = (height, width)
+    size = networks.preset.grid(plan.width, plan.height)
     clock = Clock(progress or (lambda report: None), networks.device)
     times = _clock_times(plan)
     moments = options.moments(times)
     models = model_records(MODELS)
     chunks = plan_chunks(len(plan), networks.preset.frames)
     workshop = Workshop(out, fingerprint(video, options, models))
-    road = _road(video, plan, options, networks, size, say)
+    try:
+        _make_chunks(chunks, plan, options, networks, size, moments, workshop, clock, say)
+    except BaseException:
+        workshop.leave()
+        raise
+    with SceneFolder(out, overwrite=overwrite) as folder:
+        with clock.stage("write"):
+            record = _write(
+                folder.path, workshop, chunks, plan, times, moments, networks, options, page, four_d, say, video.name
+            )
+        record["stages"] = [*record["stages"], *(asdict(report) for report in clock.done if report.name == "write")]
+        write_run(folder.path, record)
+    workshop.clear()
+    return record
+
+
+def _make_chunks(
+    chunks: tuple[Chunk, ...],
+    plan: ClipPlan,
+    options: VideoOptions,
+    networks: Pipeline,
+    size: tuple[int, int],
+    moments: tuple[int, ...],
+    workshop: Workshop,
+    clock: Clock,
+    say: Callable[[str], None],
+) -> None:
+    """Put every chunk that is not there from before into the workshop."""
+    road = _road(plan, options, networks, size, workshop, say)
     done = sum(workshop.has(chunk.number) for chunk in chunks)
     if done:
         say(f"{done} of {len(chunks)} chunks are there from before; going on")
@@ -121,7 +151,7 @@ def produce(
         label = f"chunk {chunk.number + 1} of {len(chunks)}: " if len(chunks) > 1 else ""
         shared = chunks[chunk.number + 1].shared if chunk.number + 1 < len(chunks) else 0
         with clock.stage(f"{label}read"):
-            clip = read_clip(plan, height, width, options.fit, chunk.first, chunk.count)
+            clip = read_clip(plan, *size, options.fit, chunk.first, chunk.count)
         for words in clip.notices:
             if words not in said:
                 say(words)
@@ -146,15 +176,6 @@ def produce(
         }
         workshop.put(made, made.views.cameras.K[0], record, sheet)
         del made, clip, before
-    with SceneFolder(out, overwrite=overwrite) as folder:
-        with clock.stage("write"):
-            record = _write(
-                folder.path, workshop, chunks, plan, times, moments, networks, options, page, four_d, say, video.name
-            )
-        record["stages"] = [*record["stages"], *(asdict(report) for report in clock.done if report.name == "write")]
-        write_run(folder.path, record)
-    workshop.clear()
-    return record
 
 
 def _clock_times(plan: ClipPlan) -> tuple[float, ...]:
@@ -166,9 +187,9 @@ def _fit_of(plan: ClipPlan, options: VideoOptions, size: tuple[int, int]) -> Pho
     return fit_photo(torch.zeros(3, plan.height, plan.width), *size, options.fit)[1]
 
 
-def _given_cameras(options: VideoOptions, plan: ClipPlan, height: int, width: int) -> Any:
+def _given_cameras(options: VideoOptions, plan: ClipPlan, height: int, width: int) -> SourceCameras | None:
     """Cameras out of files, where options name some."""
-    if options.cameras in ("auto", "static", "colmap"):
+    if options.cameras in CAMERA_WORDS:
         return None
     lens = torch.tensor([[float(width), 0, width / 2], [0, float(width), height / 2], [0, 0, 1]])
     fitted = still_cameras(1, lens, height, width)
@@ -176,35 +197,51 @@ def _given_cameras(options: VideoOptions, plan: ClipPlan, height: int, width: in
 
 
 def _road(
-    video: Path,
     plan: ClipPlan,
     options: VideoOptions,
     networks: Pipeline,
     size: tuple[int, int],
+    workshop: Workshop,
     say: Callable[[str], None],
 ) -> MovingRoad:
-    import math
-
     fov = math.radians(options.fov) if options.fov is not None else None
     road = MovingRoad(networks, options, fov=fov, length=networks.preset.frames)
     if options.cameras == "colmap":
-        from lyra.io.colmap_run import cameras_by_colmap
-
-        found = cameras_by_colmap(plan, *size, options.fit)
+        found = _colmap_cameras(plan, options, fov, size, workshop)
         if found is None:
             say("COLMAP could not place every frame; the cameras are estimated instead")
             return road
-        road.cameras, road.scaled, road.given_words = found, False, "cameras by COLMAP"
-        return road
+        return replace(road, cameras=found, scaled=False, given_words="cameras by COLMAP")
     given = _given_cameras(options, plan, *size)
-    if given is not None:
-        cameras = given.cameras
-        if not given.intrinsics or (options.fov is not None):
-            rgb = read_clip(plan, *size, options.fit, 0, 1).frames.rgb.to(networks.device)
-            K = road.intrinsics(road.perceive(rgb)[1], *size)
-            cameras = Cameras(cameras.c2w, K.expand(len(cameras), 3, 3).contiguous().to(cameras.c2w), *size)
-        road.cameras, road.scaled, road.given_words = cameras, given.scaled, given.words
-    return road
+    if given is None:
+        return road
+    cameras = given.cameras
+    if fov is not None or not given.intrinsics:
+        angle = torch.tensor(fov) if fov is not None else _seen_fov(plan, options, road, size)
+        K = intrinsics_from_fov(angle.cpu(), *size)
+        cameras = replace(cameras, K=K.expand(len(cameras), 3, 3).contiguous().to(cameras.c2w))
+    return replace(road, cameras=cameras, scaled=given.scaled, given_words=given.words)
+
+
+def _seen_fov(plan: ClipPlan, options: VideoOptions, road: MovingRoad, size: tuple[int, int]) -> Tensor:
+    """Field of view in radians that the depth network sees in the first frame."""
+    rgb = read_clip(plan, *size, options.fit, 0, 1).frames.rgb
+    return road.perceive(rgb.to(road.networks.device))[1]
+
+
+def _colmap_cameras(
+    plan: ClipPlan, options: VideoOptions, fov: float | None, size: tuple[int, int], workshop: Workshop
+) -> Cameras | None:
+    """COLMAP's cameras, the same when a run goes on: its scale is another one each time."""
+    from lyra.io.colmap_run import cameras_by_colmap
+
+    found = workshop.cameras(size)
+    if found is None:
+        K = intrinsics_from_fov(torch.tensor(fov), *size) if fov is not None else None
+        found = cameras_by_colmap(plan, *size, options.fit, K)
+        if found is not None:
+            workshop.keep(found)
+    return found
 
 
 def _run(

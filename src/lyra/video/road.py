@@ -2,13 +2,14 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
 from lyra.geometry import compose
 from lyra.geometry.cameras import intrinsics_from_fov
+from lyra.geometry.gaussian_sets import joined
 from lyra.pipeline import Pipeline
 from lyra.stages import (
     CameraPath,
@@ -19,7 +20,6 @@ from lyra.stages import (
     decode_hidden,
     decode_visible,
     imagine,
-    joined,
     locate,
     plan_moving,
     recolor,
@@ -46,11 +46,13 @@ class Handover:
         depth: [S, H, W] final depth of the frames that both share.
         cameras: S cameras of them, in the world of the whole clip.
         pool: what stands still and was hidden so far.
+        factor: what lengths of given cameras are multiplied by, found on the first chunk.
     """
 
     depth: Tensor
     cameras: Cameras
     pool: Gaussians
+    factor: float = 1.0
 
 
 @dataclass(frozen=True)
@@ -93,7 +95,7 @@ class MovingChunk:
     handover: Handover
 
 
-@dataclass
+@dataclass(frozen=True)
 class MovingRoad:
     """The stages of a moving scene, with the networks of a pipeline.
 
@@ -113,7 +115,6 @@ class MovingRoad:
     given_words: str = ""
     fov: float | None = None
     length: int = 17
-    _factor: float | None = field(default=None, init=False)
 
     @torch.no_grad()
     def perceive(self, rgb: Tensor) -> tuple[Tensor, Tensor]:
@@ -159,7 +160,7 @@ class MovingRoad:
             raw, fov = self.perceive(rgb)
             K = (self.intrinsics(fov, height, width) if K is None else K).to(rgb)
         with times("cameras"):
-            path = self._locate(chunk, rgb, raw, K, before)
+            path, factor = self._locate(chunk, rgb, raw, K, before)
         with times("steady"):
             known = None if before is None else before.depth
             depth = steady(rgb, raw, path.cameras, known=known)
@@ -187,40 +188,41 @@ class MovingRoad:
             Moment(chunk.first + time, one, views.cameras[time]) for one, time in zip(sets, moments, strict=True)
         )
         tail = slice(max(0, chunk.count - shared), chunk.count)
-        handover = Handover(depth[tail].clone(), path.cameras[tail], pool)
+        handover = Handover(depth[tail].clone(), path.cameras[tail], pool, factor)
         return MovingChunk(chunk, views, path, trajectories, conditionings, latents, frames, made, handover)
 
-    def _locate(self, chunk: Chunk, rgb: Tensor, raw: Tensor, K: Tensor, before: Handover | None) -> CameraPath:
-        """Cameras of the chunk in the world of the whole clip."""
-        height, width = rgb.shape[-2:]
-        count = len(rgb)
-        still = still_cameras(count, K, height, width)
+    def _locate(
+        self, chunk: Chunk, rgb: Tensor, raw: Tensor, K: Tensor, before: Handover | None
+    ) -> tuple[CameraPath, float]:
+        """Cameras of the chunk in the world of the whole clip, and what lengths of given ones were multiplied by."""
         if self.cameras is not None:
-            part = self.cameras[slice(chunk.first, chunk.first + count)].to(rgb.device)
-            if not self.scaled and self._factor is None:
-                self._factor = self._found_factor(rgb, raw, part)
-            c2w = part.c2w.clone()
-            c2w[:, :3, 3] *= self._factor or 1.0
-            return CameraPath(replace(part, c2w=c2w), "given", 1.0, self.given_words)
+            part = self.cameras[slice(chunk.first, chunk.first + chunk.count)].to(rgb.device)
+            return self._scaled(part, rgb, raw, before)
         if self.options.cameras == "static":
-            return CameraPath(still, "static", 1.0, "the camera is said to stand still")
+            still = still_cameras(len(rgb), K, *rgb.shape[-2:])
+            return CameraPath(still, "static", 1.0, "the camera is said to stand still"), 1.0
         if before is None:
-            return locate(Frames(rgb), raw, K, self.options.seed)
+            return locate(Frames(rgb), raw, K, self.options.seed), 1.0
         depth = raw.clone()
         depth[: chunk.shared] = before.depth
         path = locate(Frames(rgb), depth, K, self.options.seed)
         c2w = compose(before.cameras.c2w[:1], path.cameras.c2w)
         c2w[: chunk.shared] = before.cameras.c2w
-        return replace(path, cameras=replace(path.cameras, c2w=c2w))
+        return replace(path, cameras=replace(path.cameras, c2w=c2w)), 1.0
 
-    def _found_factor(self, rgb: Tensor, raw: Tensor, part: Cameras) -> float:
-        """What lengths of the given cameras are multiplied by, found on the first chunk."""
-        scaled, found = scale_to_depth(Frames(rgb), raw, part)
-        if not found:
-            self.given_words += "; their scale could not be found and was kept"
-            return 1.0
-        before, after = part.c2w[:, :3, 3].norm(), scaled.c2w[:, :3, 3].norm()
-        return float(after / before) if float(before) > 1e-9 else 1.0
+    def _scaled(self, part: Cameras, rgb: Tensor, raw: Tensor, before: Handover | None) -> tuple[CameraPath, float]:
+        """Given cameras of a chunk in scene units; the first chunk says what a length of theirs is."""
+        words = self.given_words
+        if self.scaled:
+            return CameraPath(part, "given", 1.0, words), 1.0
+        factor = 1.0 if before is None else before.factor
+        if before is None:
+            found = scale_to_depth(Frames(rgb), raw, part)
+            factor = found or 1.0
+            words += "" if found else "; their scale could not be found and was kept"
+        c2w = part.c2w.clone()
+        c2w[:, :3, 3] *= factor
+        return CameraPath(replace(part, c2w=c2w), "given", 1.0, words), factor
 
     def _filled(self, views: Views) -> Views:
         """The views with the last one repeated up to the teacher's length."""

@@ -5,7 +5,8 @@ import json
 import os
 import secrets
 import shutil
-from dataclasses import asdict
+from contextlib import suppress
+from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
 
@@ -14,21 +15,32 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
 from lyra import __version__
-from lyra.io.files import reason
+from lyra.io.files import reason, replacing
 from lyra.io.ply import write_ply
 from lyra.structures import Cameras, Gaussians, InputError
-from lyra.video.options import VideoOptions
+from lyra.video.options import CAMERA_WORDS, VideoOptions
 from lyra.video.road import Handover, MovingChunk
 
-_STATE, _RECORD, _PLAN = "state.safetensors", "chunk.json", "plan.json"
-_FIELDS = ("means", "quats", "scales", "opacities", "colors")
+_STATE, _RECORD, _PLAN, _CAMERAS = "state.safetensors", "chunk.json", "plan.json", "cameras.safetensors"
+_FIELDS = tuple(field.name for field in fields(Gaussians))
 
 
 def fingerprint(video: Path, options: VideoOptions, models: dict[str, Any]) -> str:
-    """What a run depends on: the file, the options, the networks and the version."""
-    stat = video.stat()
-    facts = [__version__, str(video.resolve()), stat.st_size, stat.st_mtime_ns, asdict(options), models]
+    """What a run depends on: the video, files of cameras, the options, the networks and the version."""
+    facts = [__version__, *map(_state, _files(video)), asdict(options), models]
+    if options.cameras not in CAMERA_WORDS:
+        facts += map(_state, _files(Path(options.cameras)))
     return hashlib.sha256(json.dumps(facts, sort_keys=True, default=str).encode()).hexdigest()
+
+
+def _files(path: Path) -> list[Path]:
+    """A file, or all files below a folder."""
+    return sorted(each for each in path.rglob("*") if each.is_file()) if path.is_dir() else [path]
+
+
+def _state(file: Path) -> tuple[str, int, int]:
+    found = file.stat()
+    return str(file.resolve()), found.st_size, found.st_mtime_ns
 
 
 class Workshop:
@@ -45,6 +57,7 @@ class Workshop:
         try:
             if not self._is_ours(key):
                 shutil.rmtree(self.folder, ignore_errors=True)
+            self._made = [each for each in self.folder.parents if not each.exists()]
             self.folder.mkdir(parents=True, exist_ok=True)
             (self.folder / _PLAN).write_text(json.dumps({"run": key}), encoding="utf-8")
         except OSError as error:
@@ -74,6 +87,7 @@ class Workshop:
                 write_ply(part / f"{moment.frame:06d}.ply", moment.gaussians.to("cpu"))
             handover = made.handover
             tensors = {"depth": handover.depth, "c2w": handover.cameras.c2w, "K": K}
+            tensors["factor"] = torch.tensor(handover.factor, dtype=torch.float64)
             tensors |= {f"pool.{name}": getattr(handover.pool, name) for name in _FIELDS}
             if made.moments:
                 tensors["sources"] = torch.cat([moment.source.c2w for moment in made.moments])
@@ -101,7 +115,8 @@ class Workshop:
         state = self._state(number)
         cameras = Cameras(state["c2w"], state["K"].expand(len(state["c2w"]), 3, 3), *size)
         pool = Gaussians(*(state[f"pool.{name}"] for name in _FIELDS))
-        return Handover(state["depth"].to(device), cameras.to(device), pool.to(device)), state["K"].to(device)
+        handed = Handover(state["depth"].to(device), cameras.to(device), pool.to(device), float(state["factor"]))
+        return handed, state["K"].to(device)
 
     def sources(self, number: int, size: tuple[int, int]) -> Cameras:
         """Cameras of the video at the moments of a finished chunk."""
@@ -109,12 +124,39 @@ class Workshop:
         empty = torch.zeros(0, 4, 4)
         return Cameras(state.get("sources", empty), state.get("lenses", empty[:, :3, :3]), *size)
 
+    def keep(self, cameras: Cameras) -> None:
+        """Keep cameras of the whole clip that would come out differently another time."""
+        with replacing(self.folder / _CAMERAS, "cameras") as temporary:
+            save_file({"c2w": cameras.c2w.contiguous(), "K": cameras.K.contiguous()}, temporary)
+
+    def cameras(self, size: tuple[int, int]) -> Cameras | None:
+        """What `keep` was given, None if nothing.
+
+        Raises:
+            InputError: the file is damaged.
+        """
+        if not (self.folder / _CAMERAS).is_file():
+            return None
+        kept = self._read(self.folder / _CAMERAS)
+        return Cameras(kept["c2w"], kept["K"], *size)
+
     def _state(self, number: int) -> dict[str, torch.Tensor]:
-        path = self.path(number) / _STATE
+        return self._read(self.path(number) / _STATE)
+
+    def _read(self, path: Path) -> dict[str, torch.Tensor]:
         try:
             return load_file(path)
         except (OSError, SafetensorError) as error:
             raise InputError(f"{path} is damaged ({reason(error)}); remove {self.folder} and start again") from error
+
+    def leave(self) -> None:
+        """Remove everything, parents made for it included, unless a chunk is finished that the next run can use."""
+        if any(self.folder.glob(f"[0-9]*/{_RECORD}")):
+            return
+        self.clear()
+        for parent in self._made:
+            with suppress(OSError):
+                parent.rmdir()
 
     def clear(self) -> None:
         """Remove everything."""

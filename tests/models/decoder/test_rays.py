@@ -3,7 +3,7 @@ import math
 import torch
 
 from lyra.geometry.cameras import look_at
-from lyra.models.decoder.quaternions import quaternion_from_rotation, quaternion_product
+from lyra.geometry.quaternions import quaternion_from_rotation, quaternion_product
 from lyra.models.decoder.rays import grid_rays, pooled_plucker, relative_to_first_pose
 
 

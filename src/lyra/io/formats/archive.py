@@ -19,7 +19,7 @@ _DAMAGE = (
     struct.error,
     OSError,
     EOFError,
-    NotImplementedError,
+    NotImplementedError,  # what zipfile raises for a compression or a version that it does not know
     RuntimeError,
     ValueError,
 )

@@ -6,11 +6,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from lyra.geometry.quaternions import quaternion_from_rotation, quaternion_product
 from lyra.models.decoder.config import Anchor, DecoderConfig, anchor_frames
 from lyra.models.decoder.gaussian_batch import GaussianBatch
 from lyra.models.decoder.head_official import CHANNELS
 from lyra.models.decoder.inputs import DecoderInputs
-from lyra.models.decoder.quaternions import quaternion_from_rotation, quaternion_product
 from lyra.models.decoder.rays import grid_rays
 from lyra.nn import full_precision
 

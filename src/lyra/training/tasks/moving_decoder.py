@@ -6,8 +6,9 @@ import torch
 from torch import Tensor, nn
 
 from lyra.metrics import psnr
-from lyra.models.decoder import DecoderInputs, GaussianBatch
+from lyra.models.decoder import GaussianBatch
 from lyra.models.depth import clip_depth
+from lyra.stages.decode_moving import later_frames, later_inputs, picture_inputs
 from lyra.structures import InputError
 from lyra.training.losses import gradient_loss
 from lyra.training.moving_scenes import MovingScenes, fitting, imagine_moving_scenes
@@ -68,7 +69,7 @@ class MovingDecoderTask(DecoderTask):
 
     def _imagine_moving(self, feed: WorldFeed, store: TextureStore) -> MovingScenes:
         return imagine_moving_scenes(
-            *self._clips(feed, store), self.paths, self.now.views[1], self.model.config.anchors, self.tokenizer,
+            *self._clips(feed, store), self.paths, self.now.views[1], later_frames(self.model.config), self.tokenizer,
             self.depth_net, self.teacher, self.teacher.config.steps, self.frame_decoder,
         )  # fmt: skip
 
@@ -133,32 +134,25 @@ class MovingDecoderTask(DecoderTask):
         self, network: nn.Module, scenes: MovingScenes, moment: int
     ) -> tuple[GaussianBatch, GaussianBatch]:
         """What the source shows at a moment, and what the clips' later anchors say for it."""
-        height, width = scenes.source.shape[-2:]
-        batch, length = scenes.source.shape[:2]
-        config = self.model.config
-        picture = scenes.source[:, moment].float() / 255
+        config, views = self.model.config, scenes.latents.shape[1]
         with torch.no_grad():
-            single = self.tokenizer.normalize(self.tokenizer.encode(picture[:, :, None]))
-            normalised = self.tokenizer.normalize(scenes.latents.flatten(0, 1)).unflatten(0, scenes.latents.shape[:2])
-        eye = torch.eye(4, device=self.device)
-        zero = torch.zeros(batch, device=self.device)
-        first = tuple(anchor for anchor in config.anchors if anchor.frame == 0)[:1]
-        visible = network(DecoderInputs(
-            latents=single[:, None], c2w=eye.expand(batch, 1, 1, 4, 4), K=scenes.K[:, None], height=height,
-            width=width, rgb=picture[:, None, None], depth=scenes.depth[:, None, moment : moment + 1].float(),
-            visible=torch.ones(batch, 1, 1, height, width, device=self.device), anchors=first,
-            frame_times=zero[:, None], target_time=zero,
-        ))  # fmt: skip
-        views = scenes.latents.shape[1]
-        later = tuple(anchor for anchor in config.anchors if anchor.frame > 0)
-        rgb = scenes.frames[:, :views, sorted({anchor.frame for anchor in later})].float() / 255
-        times = torch.linspace(0, 1, length, device=self.device).expand(batch, -1)
-        hidden = network(DecoderInputs(
-            latents=normalised, c2w=scenes.c2w[:, :views], K=scenes.K[:, None].expand(-1, views, -1, -1),
-            height=height, width=width, rgb=rgb, depth=scenes.anchor_depth.float(),
-            visible=scenes.anchor_visible.float(), anchors=later, frame_times=times,
-            target_time=torch.full_like(zero, moment / max(length - 1, 1)),
-        ))  # fmt: skip
+            single = picture_inputs(
+                config, self.tokenizer, scenes.source[:, moment].float() / 255, scenes.depth[:, moment].float(),
+                scenes.K,
+            )  # fmt: skip
+            clips = later_inputs(
+                config,
+                self.tokenizer,
+                scenes.latents,
+                scenes.c2w[:, :views],
+                scenes.K[:, None].expand(-1, views, -1, -1),
+                scenes.frames[:, :views, later_frames(config)].float() / 255,
+                scenes.anchor_depth.float(),
+                scenes.anchor_visible.float(),
+                moment / max(scenes.source.shape[1] - 1, 1),
+            )
+        visible: GaussianBatch = network(single)
+        hidden: GaussianBatch = network(clips)
         return visible, hidden
 
     @torch.no_grad()
