@@ -32,7 +32,7 @@ def test_frames_are_counted_back_from_the_last():
 
 
 def test_a_circle_is_back_at_its_start():
-    away = departs(trajectory_c2w("clockwise", 17, 0.3)[0])
+    away = departs(trajectory_c2w("clockwise", 17, 0.3))
     assert [frame for frame, moved in enumerate(away.tolist()) if not moved] == [0, 8, 16]
 
 
