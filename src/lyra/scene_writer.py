@@ -113,20 +113,27 @@ def _first_record(first: FirstPicture) -> dict[str, Any]:
     }
 
 
-def _run_record(result: Result, written: list[StageReport]) -> dict[str, Any]:
+def _precision(result: Result) -> str:
+    """Number format of matrix products: published networks are loaded as bfloat16 on GPUs and as float32 elsewhere."""
     device = result.latents.z.device
+    own = result.preset.road == "nano"
+    reduced = uses_bfloat16(device, result.options.exact) if own else device.type == "cuda"
+    return "bfloat16" if reduced else "float32"
+
+
+def _run_record(result: Result, written: list[StageReport]) -> dict[str, Any]:
     options = {k: str(v) if isinstance(v, Path) else v for k, v in asdict(result.options).items()}
     return {
         "lyra": __version__,
         "torch": torch.__version__,
         "python": platform.python_version(),
         "machine": platform.machine(),
-        "device": str(device),
+        "device": str(result.latents.z.device),
         "threads": torch.get_num_threads(),
         "photo": result.name,
         "notices": list(result.photo.notices),
         "options": options,
-        "precision": "bfloat16" if uses_bfloat16(device, result.options.exact) else "float32",
+        "precision": _precision(result),
         "preset": config_to_dict(result.preset),
         "text": None if result.wording is None else _text_record(result.wording),
         "first_picture": None if result.first is None else _first_record(result.first),

@@ -38,9 +38,6 @@ class LineTask(Task):
         self.losses: list[float] = []
         self.progress: list[float] = []
 
-    def use(self, network):
-        self.wrapped = network
-
     def loss(self, step, progress):
         x = torch.randn(self.batch, 1)
         loss = (self.wrapped(x) - (3 * x - 1)).square().mean()

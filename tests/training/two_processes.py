@@ -33,9 +33,6 @@ class Line(Task):
         self.network: nn.Module = nn.Linear(1, 1)
         self.seen: list[float] = []
 
-    def use(self, network):
-        self.wrapped = network
-
     def loss(self, step, progress):
         x = torch.randn(self.batch, 1)
         self.seen.append(float(x[0]))
@@ -62,9 +59,6 @@ class Denoise(Task):
         torch.manual_seed(0)
         self.network: nn.Module = Teacher(TEACHER)
         self.poison_at = poison_at
-
-    def use(self, network):
-        self.wrapped = network
 
     def loss(self, step, progress):
         shape = (self.batch, TEACHER.latent_channels, 2, 4, 4)

@@ -1,13 +1,12 @@
 """``lyra evaluate``: quality, time and memory as numbers."""
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from tyro.conf import Positional, arg
 
-from lyra.cli.checks import require_device, require_output_file
+from lyra.cli.scores import keep_scores, require_measurable, tell
 
 
 @dataclass(frozen=True)
@@ -39,9 +38,7 @@ class EvaluateWorlds:
 
     def run(self) -> int:
         """Measure and report."""
-        require_device(self.device)
-        if self.json is not None:
-            require_output_file(self.json, (".json",))
+        require_measurable(self.device, self.json)
         from lyra.structures import InputError
 
         if self.count < 1:
@@ -61,9 +58,9 @@ class EvaluateWorlds:
             device=self.device,
             stride=self.stride,
         )
-        scores = evaluate_worlds(protocol, progress=_tell)
+        scores = evaluate_worlds(protocol, progress=tell)
         print(table(scores))
-        _keep(scores, self.json)
+        keep_scores(scores, self.json)
         return 0
 
     def _moving(self) -> int:
@@ -79,9 +76,9 @@ class EvaluateWorlds:
             stride=self.stride,
             cameras=2 * self.count,
         )
-        scores = evaluate_moving_worlds(protocol, progress=_tell)
+        scores = evaluate_moving_worlds(protocol, progress=tell)
         print(table(scores))
-        _keep(scores, self.json)
+        keep_scores(scores, self.json)
         return 0
 
     def interrupted(self) -> str:
@@ -109,9 +106,7 @@ class EvaluatePhotos:
 
     def run(self) -> int:
         """Measure and report."""
-        require_device(self.device)
-        if self.json is not None:
-            require_output_file(self.json, (".json",))
+        require_measurable(self.device, self.json)
         from lyra.io.images import read_photo
         from lyra.structures import InputError
 
@@ -125,7 +120,7 @@ class EvaluatePhotos:
         scores = evaluate_photos(self.photos, GenerateOptions(seed=self.seed, steps=self.steps, device=self.device))
         for name, value in scores["mean"].items():
             print(f"mean {name:<24} {value:.4g}")
-        _keep(scores, self.json)
+        keep_scores(scores, self.json)
         return 0
 
     def interrupted(self) -> str:
@@ -160,9 +155,7 @@ class EvaluateText:
 
     def run(self) -> int:
         """Measure and report."""
-        require_device(self.device)
-        if self.json is not None:
-            require_output_file(self.json, (".json",))
+        require_measurable(self.device, self.json)
         from lyra.structures import InputError
 
         if self.count < 2:
@@ -181,10 +174,10 @@ class EvaluateText:
                 textures=self.textures,
                 device=self.device,
             ),
-            progress=_tell,
+            progress=tell,
         )
         print(text_table(scores))
-        _keep(scores, self.json)
+        keep_scores(scores, self.json)
         return 0
 
     def interrupted(self) -> str:
@@ -216,9 +209,7 @@ class EvaluateCamera:
 
     def run(self) -> int:
         """Measure and report."""
-        require_device(self.device)
-        if self.json is not None:
-            require_output_file(self.json, (".json",))
+        require_measurable(self.device, self.json)
         from lyra.structures import InputError
 
         if self.count < 1:
@@ -233,27 +224,11 @@ class EvaluateCamera:
             textures=self.textures,
             device=self.device,
         )
-        scores = evaluate_camera(protocol, progress=_tell)
+        scores = evaluate_camera(protocol, progress=tell)
         print(table(scores))
-        _keep(scores, self.json)
+        keep_scores(scores, self.json)
         return 0
 
     def interrupted(self) -> str:
         """Numbers appear only at the end."""
         return "nothing was written"
-
-
-def _tell(line: str) -> None:
-    """A line of progress, at once even into a file."""
-    print(line, flush=True)
-
-
-def _keep(scores: dict[str, Any], file: Path | None) -> None:
-    """Write all numbers to ``file``, if one was asked for."""
-    if file is None:
-        return
-    from lyra.io.files import replacing
-
-    with replacing(file, "scores") as part:
-        part.write_text(json.dumps(scores, indent=1) + "\n", encoding="utf-8")
-    print(f"all numbers: {file}")

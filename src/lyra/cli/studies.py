@@ -1,14 +1,13 @@
 """``lyra evaluate ablations`` and ``optimisation``: comparisons that train."""
 
-import json
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from tyro.conf import arg
 
-from lyra.cli.checks import require_device, require_output_file
+from lyra.cli.scores import keep_scores, require_measurable, tell
 
 
 @dataclass(frozen=True)
@@ -84,9 +83,9 @@ class EvaluateAblations:
             device=self.device,
             workers=self.workers,
         )
-        report = run_ablations(protocol, _tell)
+        report = run_ablations(protocol, tell)
         print(ablation_table(report))
-        _keep(report, self.json)
+        keep_scores(report, self.json)
         return 0
 
     def interrupted(self) -> str:
@@ -129,9 +128,9 @@ class EvaluateOptimisation:
             textures=self.textures,
             device=self.device,
         )
-        report = evaluate_optimisation(protocol, tell=_tell)
+        report = evaluate_optimisation(protocol, tell=tell)
         print(optimisation_table(report))
-        _keep(report, self.json)
+        keep_scores(report, self.json)
         return 0
 
     def interrupted(self) -> str:
@@ -141,24 +140,8 @@ class EvaluateOptimisation:
 
 def _require(device: str, file: Path | None) -> None:
     """Refuse before anything heavy is loaded."""
-    require_device(device)
-    if file is not None:
-        require_output_file(file, (".json",))
+    require_measurable(device, file)
     if find_spec("accelerate") is None:
         from lyra.structures import InputError
 
         raise InputError("training needs the package accelerate; pip install 'lyra-scenes[train]'")
-
-
-def _tell(line: str) -> None:
-    print(line, flush=True)
-
-
-def _keep(report: dict[str, Any], file: Path | None) -> None:
-    if file is None:
-        return
-    from lyra.io.files import replacing
-
-    with replacing(file, "scores") as part:
-        part.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
-    print(f"all numbers: {file}")

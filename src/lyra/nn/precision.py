@@ -19,7 +19,7 @@ def full_precision(device: torch.device) -> AbstractContextManager[object]:
 def reduced_precision(device: torch.device, exact: bool = False) -> AbstractContextManager[object]:
     """Context in which matrix products and convolutions run in bfloat16 where ``device`` has units for it.
 
-    GPUs have, of processors those with AVX512-BF16 or AMX. Elsewhere bfloat16 would be emulated and slower, so nothing
+    GPUs from 2020 on have, of processors those with AVX512-BF16 or AMX. Elsewhere bfloat16 would be emulated and slower, so nothing
     changes there.
 
     Args:
@@ -33,7 +33,11 @@ def reduced_precision(device: torch.device, exact: bool = False) -> AbstractCont
 
 def uses_bfloat16(device: torch.device, exact: bool = False) -> bool:
     """Whether `reduced_precision` changes anything."""
-    return not exact and (device.type == "cuda" or (device.type == "cpu" and processor_has_bfloat16()))
+    if exact:
+        return False
+    if device.type == "cuda":
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    return device.type == "cpu" and processor_has_bfloat16()
 
 
 @cache

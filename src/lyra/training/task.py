@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from lyra.training.options import TrainOptions
+from lyra.training.pool import ExamplePool, RefreshPlan
 from lyra.training.recipes import Recipe, Schedule
 
 
@@ -16,6 +17,7 @@ class Task(ABC):
 
     Attributes:
         network: the trained module; the loop may wrap it, and hands the wrapped one back through ``use``.
+        wrapped: what ``loss`` calls.
         batch: examples in one call of ``loss``.
         learning_rate, weight_decay, betas: of AdamW.
         schedule: how the rate runs.
@@ -25,6 +27,7 @@ class Task(ABC):
     """
 
     network: nn.Module
+    wrapped: nn.Module
     batch: int
     learning_rate: float
     weight_decay: float
@@ -41,9 +44,9 @@ class Task(ABC):
         self.weight_decay, self.decay_vectors = recipe.weight_decay, recipe.decay_vectors
         self.ema_decay, self.betas, self.schedule = recipe.ema_decay, recipe.betas, recipe.schedule
 
-    @abstractmethod
     def use(self, network: nn.Module) -> None:
         """Take the (possibly wrapped) network for the following calls of ``loss``."""
+        self.wrapped = network
 
     def stage(self, progress: float) -> str:
         """Name of the recipe's stage at ``progress``; empty where there is only one."""
@@ -67,6 +70,27 @@ class Task(ABC):
     @abstractmethod
     def pack(self, folder: Path, recipe: dict[str, Any], scores: dict[str, float]) -> Path:
         """Write ``network`` in the embedded layout under ``folder``; returns the weight file."""
+
+
+class PooledTask(Task):
+    """A task whose examples lie ready in a pool, which is refreshed as the steps go on.
+
+    Attributes:
+        pool: the examples.
+        plan: when new ones come.
+    """
+
+    pool: ExamplePool
+    plan: RefreshPlan
+
+    @abstractmethod
+    def _refresh(self, number: int) -> None:
+        """Put the examples of refresh ``number`` into the pool; what they are follows from the seed and the number."""
+
+    def _catch_up(self, until: int) -> None:
+        """Make the refreshes that are due."""
+        for number in self.pool.missing(until, self.plan.first):
+            self._refresh(number)
 
 
 WARMUP = 100

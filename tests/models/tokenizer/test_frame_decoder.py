@@ -1,5 +1,7 @@
 """The decoder that is told the 3D cache: where it starts, what it may take from the cache, and what it refuses."""
 
+import dataclasses
+
 import pytest
 import torch
 
@@ -77,3 +79,20 @@ def test_what_does_not_belong_together_is_refused(tokenizer, told):
         decoder(z, warped[..., :40], mask)
     with pytest.raises(InputError, match="other sizes than the tokenizer"):
         FrameDecoder(FrameDecoderConfig(latent_channels=8, widths=(16, 24), blocks=(1, 1))).start_from(tokenizer)
+
+
+@torch.no_grad()
+def test_far_from_everything_visible_a_pattern_of_a_cells_width_is_averaged_away(tokenizer, told):
+    _, z, _, _ = told
+    decoder = FrameDecoder(dataclasses.replace(CONFIG, calm_from=4)).eval()
+    decoder.start_from(tokenizer)
+    decoder.gate_out.bias.fill_(30.0)  # shows the cache, so that the pattern is known
+    columns = (torch.arange(48) % 8 < 4).float()
+    warped = columns.expand(2, 17, 3, 32, 48)
+    mask = torch.zeros(2, 17, 32, 48, dtype=torch.bool)
+    mask[..., :16] = True
+    calm = decoder(z, warped, mask)
+    torch.testing.assert_close(calm[..., :18], warped[..., :18], atol=1e-5, rtol=0)  # visible, or nearly
+    torch.testing.assert_close(calm[..., 24:40], torch.full((2, 17, 3, 32, 16), 0.5), atol=1e-5, rtol=0)
+    torch.testing.assert_close(decoder(z, warped, torch.ones_like(mask)), warped, atol=1e-5, rtol=0)
+    torch.testing.assert_close(decoder.train()(z, warped, mask), warped, atol=1e-5, rtol=0)

@@ -25,13 +25,19 @@ class NanoTokenizerConfig:
 
 @dataclass(frozen=True)
 class FrameDecoderConfig:
-    """Sizes of the decoder that is told the 3D cache; its meanings are those of `NanoTokenizerConfig`."""
+    """Sizes of the decoder that is told the 3D cache; the names mean what they do in `NanoTokenizerConfig`.
+
+    Attributes:
+        calm_from: pixels farther than this from everything that the cache shows are averaged over a latent cell, for
+            networks whose training was too short to draw there without a pattern; 0 leaves all as it is drawn.
+    """
 
     latent_channels: int = 64
     widths: tuple[int, int] = (128, 192)
     blocks: tuple[int, int] = (4, 4)
     patch: int = 4
     temporal_merge: int = 2
+    calm_from: int = 0
 
 
 @dataclass(frozen=True)

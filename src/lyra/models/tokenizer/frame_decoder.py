@@ -10,6 +10,7 @@ pixel with the cache, by weights that the network chooses:
 """
 
 import torch
+import torch.nn.functional as F
 from einops import rearrange
 from torch import Tensor, nn
 
@@ -17,6 +18,8 @@ from lyra.models.tokenizer.config import FrameDecoderConfig
 from lyra.models.tokenizer.nano import NanoTokenizer, ResidualBlock
 from lyra.structures import InputError
 
+SOFT = 5
+"""Pixels over which the averaging sets in."""
 FIRST_GATE = -2.0
 """Untrained, the cache has this much of a say in every pixel (before the sigmoid)."""
 
@@ -94,4 +97,22 @@ class FrameDecoder(nn.Module):
         x = self.fine_decoder(x + self.cache_in(told.to(x.dtype)))
         plain, gate = self._frames(self.patch_out(x)), self._frames(torch.sigmoid(self.gate_out(x)))
         plain = (plain + 1) / 2
-        return plain + gate * (warped.to(plain.dtype) - plain)
+        drawn = plain + gate * (warped.to(plain.dtype) - plain)
+        if config.calm_from == 0 or self.training:
+            return drawn
+        return _calmed(drawn, mask, config.calm_from, stride)
+
+
+def _calmed(frames: Tensor, mask: Tensor, reach: int, cell: int) -> Tensor:
+    """Frames [B, T, 3, H, W], averaged over ``cell`` pixels where a mask [B, T, H, W] is empty within ``reach``."""
+    flat = frames.flatten(0, 1)
+    near = F.max_pool2d(mask.flatten(0, 1)[:, None].to(flat.dtype), 2 * reach + 1, 1, reach)
+    share = 1 - _mean(near, SOFT)
+    return (flat + share * (_mean(flat, cell) - flat)).unflatten(0, frames.shape[:2])
+
+
+def _mean(pictures: Tensor, width: int) -> Tensor:
+    """Mean of [N, c, H, W] over squares of ``width`` pixels, the border repeated."""
+    before, after = width // 2, (width - 1) // 2
+    padded = F.pad(pictures, (before, after, before, after), mode="replicate")
+    return F.avg_pool2d(F.avg_pool2d(padded, (1, width), 1), (width, 1), 1)

@@ -32,7 +32,7 @@ from lyra.training.processes import rank_and_size
 from lyra.training.recipes import DecoderRecipe, DecoderStage, decoder_recipe
 from lyra.training.seeds import REFRESH, SHARED, mixed_seed, own_randomness
 from lyra.training.stored_scenes import StoredScenes
-from lyra.training.task import Task
+from lyra.training.task import PooledTask
 from lyra.training.world_feed import WorldFeed
 from lyra.worlds import Split, TextureStore, load_textures
 
@@ -41,7 +41,7 @@ TOKEN, DEPTH_CELL = 16, 32
 """Height and width are multiples of the first for the decoder, of the second for the depth network."""
 
 
-class DecoderTask(Task):
+class DecoderTask(PooledTask):
     """MSE, gradients, perceptual distance and scale-invariant depth between renders and the teacher's frames.
 
     Nothing that was rendered from a world is ever a target: worlds and photographs lend the first picture only. That
@@ -85,10 +85,6 @@ class DecoderTask(Task):
         self.model = model
         self.anchor_frames = tuple(model.config.anchor_frames)
 
-    def use(self, network: nn.Module) -> None:
-        """Train through the wrapped network."""
-        self.wrapped = network
-
     def stage(self, progress: float) -> str:
         """The recipe's stage, where it has several."""
         return self.recipe.at(progress).name if len(self.recipe.stages) > 1 else ""
@@ -130,10 +126,6 @@ class DecoderTask(Task):
             source, K, paths, self.now.views[1], self.anchor_frames, self.tokenizer, self.depth_net, self.teacher,
             self.teacher.config.steps, self.frame_decoder,
         )  # fmt: skip
-
-    def _catch_up(self, until: int) -> None:
-        for number in self.pool.missing(until, self.plan.first):
-            self._refresh(number)
 
     def _refresh(self, number: int) -> None:
         upright = is_upright(number, self.turns)

@@ -55,10 +55,6 @@ class DepthTask(Task):
         if options.compile:
             self.model.compile()
 
-    def use(self, network: nn.Module) -> None:
-        """Train through the wrapped network."""
-        self.wrapped = network
-
     @torch.no_grad()
     def _examples(self, feed: WorldFeed, store: TextureStore, views: int) -> tuple[Clip, Tensor]:
         """Source and end views of worlds, [W, 1, views, ...], and focal / width [W, views]."""

@@ -6,14 +6,13 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from lyra.diffusion import karras_sigmas, sample
 from lyra.hub import load_model, save_model
 from lyra.metrics import psnr
 from lyra.models.depth import DepthNet
 from lyra.models.perceptual import SqueezePerceptual
 from lyra.models.teacher import Teacher
 from lyra.models.tokenizer import FrameDecoder, FrameDecoderConfig, NanoTokenizer
-from lyra.stages.imagine import teacher_inputs
+from lyra.stages.frames import decode_frames
 from lyra.stages.warp import fill_holes
 from lyra.training.adversary import critic_loss, deception_loss
 from lyra.training.contest import Contest, blended_direction
@@ -26,7 +25,8 @@ from lyra.training.pool import ExamplePool, RefreshPlan
 from lyra.training.processes import rank_and_size
 from lyra.training.recipes import find_recipe
 from lyra.training.seeds import REFRESH, own_randomness
-from lyra.training.task import Task
+from lyra.training.task import PooledTask
+from lyra.training.unseen_clips import imagine_latents, unseen_clips
 from lyra.training.world_clips import draw_times, world_clips
 from lyra.training.world_feed import WorldFeed
 from lyra.worlds import Split, load_textures
@@ -53,7 +53,7 @@ HOLE_DECEPTION = 3.0
 """In what the cache does not show, the critic counts this much more than elsewhere."""
 
 
-class FramesTask(Task):
+class FramesTask(PooledTask):
     """Squared and absolute error, perceptual distance, gradients, and a critic, on crops of 17 frames.
 
     The decoder sees what the teacher imagines of worlds and of moving photographs, in some refreshes the latents of
@@ -105,14 +105,6 @@ class FramesTask(Task):
         assert isinstance(self.network, Contest)
         return self.network.decoder
 
-    def use(self, network: nn.Module) -> None:
-        """Train through the wrapped network."""
-        self.wrapped = network
-
-    def _catch_up(self, until: int) -> None:
-        for number in self.pool.missing(until, self.plan.first):
-            self._refresh(number)
-
     @torch.no_grad()
     def _refresh(self, number: int) -> None:
         self.feed.seek(number)
@@ -141,14 +133,7 @@ class FramesTask(Task):
         with torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self.device.type == "cuda"):
             if float(torch.rand(())) < TRUE_SHARE:
                 return self.tokenizer.encode(clips.transpose(1, 2))
-            return self._imagined(clips[:, 0], warped, mask)
-
-    def _imagined(self, source: Tensor, warped: Tensor, mask: Tensor) -> Tensor:
-        config = self.teacher.config
-        inputs = teacher_inputs(self.tokenizer, source, warped, mask)
-        sigmas = karras_sigmas(config.steps, config.sigma_min, config.sigma_max)
-        noise = torch.randn_like(inputs.warped[:, 0])
-        return self.tokenizer.denormalize(sample(lambda x, s: self.teacher(x, s, inputs), noise, sigmas))
+            return imagine_latents(self.teacher, self.tokenizer, clips[:, 0], warped, mask)
 
     def _crops(self) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """Latents, caches, visibility and true clips of one window of random examples."""
@@ -158,8 +143,7 @@ class FramesTask(Task):
         left = int(torch.randint(self.options.width // unit - cells + 1, (1,)))
         z, clips, warped, mask = (part[slots] for part in self.pool.store)
         rows, columns = (slice(unit * start, unit * (start + cells)) for start in (top, left))
-        pictures = (part[..., rows, columns].float() / 255 for part in (clips, warped))
-        clips, warped = pictures
+        clips, warped = (part[..., rows, columns].float() / 255 for part in (clips, warped))
         return z[..., top : top + cells, left : left + cells].float(), warped, mask[..., rows, columns], clips
 
     def loss(self, step: int, progress: float) -> tuple[Tensor, dict[str, float | Tensor]]:
@@ -192,26 +176,14 @@ class FramesTask(Task):
     @torch.no_grad()
     def _validate(self, split: Split, worlds: int) -> dict[str, Tensor]:
         """Unseen clips with predicted depth: truth, warp, plain and told decodes, and visibility as ``mask``."""
-        textures = load_textures(self.options.textures, split)
-        feed, store = WorldFeed(textures, split, worlds, 0, self.device, 0), textures.to(self.device)
-        torch.manual_seed(11)
-        everything = torch.ones(worlds, dtype=torch.bool, device=self.device)
-        paths = self.paths.draw(worlds, 1)
-        clips, warped, mask = world_clips(
-            feed.next(), store, paths, self.options.height, self.options.width, self.depth_net, everything
-        )
-        latents = self._imagined(clips[:, 0], warped, mask)
+        textures, size = load_textures(self.options.textures, split), (self.options.height, self.options.width)
+        clips, warped, mask = unseen_clips(textures, worlds, self.paths, size, self.depth_net)
+        latents = imagine_latents(self.teacher, self.tokenizer, clips[:, 0], warped, mask)
         model = self.model.eval()
-        told = [model(z[None], w[None], m[None]) for z, w, m in zip(latents, warped, mask, strict=True)]
+        told = decode_frames(latents, warped, mask, self.tokenizer, model)
         model.train()
-        plain = [self.tokenizer.decode(z[None]).transpose(1, 2) for z in latents]
-        return {
-            "truth": clips,
-            "warp": warped,
-            "plain": torch.cat(plain).clamp(0, 1),
-            "told": torch.cat(told).clamp(0, 1),
-            "mask": mask,
-        }
+        plain = decode_frames(latents, warped, mask, self.tokenizer)
+        return {"truth": clips, "warp": warped, "plain": plain, "told": told, "mask": mask}
 
     def pictures(self) -> Tensor | None:
         """Last frames: warped cache, truth, plain and told decodes."""

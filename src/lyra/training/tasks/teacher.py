@@ -7,13 +7,14 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from lyra.diffusion import karras_sigmas, precondition, sample
+from lyra.diffusion import precondition
 from lyra.hub import save_model
 from lyra.metrics import psnr
 from lyra.models.depth import DepthNet
 from lyra.models.teacher import Teacher, TeacherConfig, TeacherInputs, empty_cache
 from lyra.models.text import TextEncoder
 from lyra.models.tokenizer import Tokenizer
+from lyra.stages.frames import decode_frames
 from lyra.stages.imagine import teacher_inputs
 from lyra.structures import InputError
 from lyra.training.caption_reader import caption_tokens, drop_rows
@@ -27,7 +28,8 @@ from lyra.training.pool import ExamplePool, RefreshPlan, is_upright
 from lyra.training.processes import rank_and_size
 from lyra.training.recipes import find_recipe
 from lyra.training.seeds import REFRESH, own_randomness
-from lyra.training.task import Task
+from lyra.training.task import PooledTask
+from lyra.training.unseen_clips import imagine_latents, unseen_clips
 from lyra.training.world_clips import draw_times, world_clips
 from lyra.training.world_feed import WorldFeed
 from lyra.worlds import Split, film_source, load_textures
@@ -47,7 +49,7 @@ STILL_LEVELS = (0.7, 2.0, 6.0)
 """Noise levels at which the scores ask how much the text helps."""
 
 
-class TeacherTask(Task):
+class TeacherTask(PooledTask):
     """EDM loss on clips whose cache is built from predicted depth half of the time.
 
     A quarter of the examples are lifted photographs, so that holes are also filled with what photographs look like.
@@ -117,14 +119,6 @@ class TeacherTask(Task):
         else:
             model.start_as_identity()
         return model
-
-    def use(self, network: nn.Module) -> None:
-        """Train through the wrapped network."""
-        self.wrapped = network
-
-    def _catch_up(self, until: int) -> None:
-        for number in self.pool.missing(until, self.plan.first):
-            self._refresh(number)
 
     @torch.no_grad()
     def _refresh(self, number: int) -> None:
@@ -231,23 +225,12 @@ class TeacherTask(Task):
     @torch.no_grad()
     def _validate(self, split: Split, worlds: int, steps: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """True clips, warps, imagined clips [B, T, 3, H, W] and visibility, all with predicted depth."""
-        textures = load_textures(self.options.textures, split)
-        feed, store = WorldFeed(textures, split, worlds, 0, self.device, 0), textures.to(self.device)
-        torch.manual_seed(11)
-        everything = torch.ones(worlds, dtype=torch.bool, device=self.device)
-        paths = self.paths.draw(worlds, 1)
-        clips, warped, mask = world_clips(
-            feed.next(), store, paths, self.options.height, self.options.width, self.depth_net, everything
-        )
-        config = self.model.config
-        inputs = teacher_inputs(self.tokenizer, clips[:, 0], warped, mask)
-        sigmas = karras_sigmas(steps, config.sigma_min, config.sigma_max)
+        textures, size = load_textures(self.options.textures, split), (self.options.height, self.options.width)
+        clips, warped, mask = unseen_clips(textures, worlds, self.paths, size, self.depth_net)
         self.model.eval()
-        noise = torch.randn_like(inputs.warped[:, 0])
-        latents = sample(lambda x, s: self.model(x, s, inputs), noise, sigmas)
+        latents = imagine_latents(self.model, self.tokenizer, clips[:, 0], warped, mask, steps)
         self.model.train()
-        imagined = [self.tokenizer.decode(z[None]) for z in self.tokenizer.denormalize(latents)]
-        return clips, warped, torch.cat(imagined).transpose(1, 2).clamp(0, 1), mask
+        return clips, warped, decode_frames(latents, warped, mask, self.tokenizer), mask
 
     def pictures(self) -> Tensor | None:
         """Last frames: warped cache, truth, imagined."""

@@ -74,10 +74,6 @@ class TextTask(Task):
         if options.compile:
             self.model.compile()
 
-    def use(self, network: nn.Module) -> None:
-        """Train through the wrapped network."""
-        self.wrapped = network
-
     def loss(self, step: int, progress: float) -> tuple[Tensor, dict[str, float | Tensor]]:
         """Questions about both captions, likeness of their tokens, and unlikeness to the others'."""
         generator = seeded_random()

@@ -18,7 +18,7 @@ from lyra.training.pool import ExamplePool, RefreshPlan
 from lyra.training.processes import rank_and_size
 from lyra.training.recipes import find_recipe
 from lyra.training.seeds import REFRESH, own_randomness
-from lyra.training.task import Task
+from lyra.training.task import PooledTask
 from lyra.training.world_feed import WorldFeed
 from lyra.worlds import Split, film, load_textures
 from lyra.worlds.photographic import degrade, develop, draw_looks
@@ -30,7 +30,7 @@ VIEWS_PER_WORLD = 2
 PERCEPTUAL_WEIGHT = 0.05
 
 
-class TokenizerTask(Task):
+class TokenizerTask(PooledTask):
     """L1 + 2 MSE + a little perceptual distance on 17-frame crops; two thirds filmed worlds, the rest photographs."""
 
     slow_prefixes: tuple[str, ...] = ("patch_in", "merge", "to_latent", "from_latent", "split", "patch_out")
@@ -62,10 +62,6 @@ class TokenizerTask(Task):
         if options.compile:
             self.model.compile()
 
-    def use(self, network: nn.Module) -> None:
-        """Train through the wrapped network."""
-        self.wrapped = network
-
     def _film(self) -> Tensor:
         worlds = self.feed.next()
         paths = self.paths.draw(len(worlds), VIEWS_PER_WORLD)
@@ -77,10 +73,6 @@ class TokenizerTask(Task):
     def _clips(self) -> Tensor:
         """[B, T, 3, H, W] uint8: newly filmed worlds."""
         return (self._film().clamp(0, 1) * 255).round().to(torch.uint8)
-
-    def _catch_up(self, until: int) -> None:
-        for number in self.pool.missing(until, self.plan.first):
-            self._refresh(number)
 
     def _refresh(self, number: int) -> None:
         self.feed.seek(number)
