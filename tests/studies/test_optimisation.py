@@ -70,7 +70,7 @@ def test_the_comparison(tiny_weights, monkeypatch):
     assert json.loads(json.dumps(report)) == report
     text = optimisation_table(report)
     assert "optimised" in text and "nan" not in text
-    with pytest.raises(InputError, match="steps 0 should be at least 1"):
+    with pytest.raises(InputError, match="steps 0 is outside 1"):
         replace(protocol, steps=0)
 
 

@@ -16,15 +16,18 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
+from lyra.evaluation.protocol import report_head, require_at_least, require_size
+from lyra.evaluation.unseen import path_generator, picture_world
 from lyra.geometry.fill import fill_nearest
 from lyra.geometry.reprojection import correspond, nudge
 from lyra.metrics import psnr
 from lyra.models.depth import aligned_depth
 from lyra.models.tokenizer import Tokenizer
 from lyra.pipeline import FRAMES, Pipeline, resolve_device
-from lyra.stages import imagine, plan, warp
-from lyra.structures import Cameras, Conditioning, Frames, Views
-from lyra.worlds import collate, film, film_source, load_textures, sample_world
+from lyra.results import GenerateOptions
+from lyra.stages import imagine, plan, require_plannable, warp
+from lyra.structures import Conditioning
+from lyra.worlds import load_textures
 
 METHODS = ("teacher", "teacher_true_depth", "warp", "tokenizer")
 MIN_PIXELS = 150
@@ -48,7 +51,10 @@ class CameraProtocol:
         seed: of the wrong cameras and the teacher's noise.
         textures: texture pack, ``None`` for the usual places.
         device: ``auto``, ``cpu``, ``cuda``.
-        height, width: size of the views.
+        height, width: size of the views, multiples of 32.
+
+    Raises:
+        InputError: a number that leaves nothing to score, or that the road refuses.
     """
 
     split: Literal["val", "test"] = "test"
@@ -63,6 +69,13 @@ class CameraProtocol:
     device: str = "auto"
     height: int = 256
     width: int = 448
+
+    def __post_init__(self) -> None:
+        require_at_least(1, count=self.count)
+        require_at_least(0, first=self.first)
+        require_size(self.height, self.width)
+        require_plannable(self.trajectories, 1.0)
+        GenerateOptions(seed=self.seed, steps=self.steps)
 
 
 @dataclass
@@ -153,15 +166,10 @@ def evaluate_camera(
     duels = {name: Duels() for name in METHODS}
     agreement = {"teacher": Agreement(), "tokenizer": Agreement()}
     for index in range(protocol.first, protocol.first + protocol.count):
-        worlds = collate([sample_world(index, protocol.split, textures)], device)
-        generator = torch.Generator().manual_seed(protocol.seed * 100_003 + index)
-        probe = film_source(worlds, store, protocol.height, protocol.width)
-        camera = Cameras(torch.eye(4, device=device)[None], probe.K, protocol.height, protocol.width)
-        estimate, _, _ = pipeline.depth_net.infer(probe.rgb.clamp(0, 1))
-        views, exact = (
-            Views(Frames(probe.rgb.clamp(0, 1)), depth, torch.ones_like(depth, dtype=torch.bool), camera)
-            for depth in (estimate, probe.depth)
-        )
+        world = picture_world(index, textures, store, (protocol.height, protocol.width))
+        generator = path_generator(protocol.seed, index)
+        estimate, _, _ = pipeline.depth_net.infer(world.rgb)
+        views, exact = world.views(estimate), world.views(world.depth)
         paths = plan(views, FRAMES, protocol.trajectories, generator=generator)
         c2w = torch.stack([path.cameras.c2w for path in paths]).to(device)
         frame = c2w[..., :3, 3].norm(dim=-1).argmax(dim=1)
@@ -176,14 +184,14 @@ def evaluate_camera(
                 [fill_nearest(c.warped[f : f + 1], c.mask[f : f + 1]) for c, f in zip(caches, frame, strict=True)]
             ),
         }
-        truth = film(worlds, store, right[None, :, None], protocol.height, protocol.width)
+        truth = world.film(right[:, None])
         true_rgb, true_depth = truth.rgb[0, :, 0].clamp(0, 1), truth.depth[0, :, 0]
         pictures["tokenizer"] = _coded(true_rgb, pipeline.tokenizer)
         fits = {name: psnr(picture, true_rgb) for name, picture in pictures.items()}
         wrong = [(f"{size:g} degrees", nudge(right, generator, degrees=size)) for size in protocol.degrees]
         wrong += [(f"{size:g} moved", nudge(right, generator, distance=size)) for size in protocol.distances]
         for wrongness, poses in wrong:
-            other = film(worlds, store, poses[None, :, None], protocol.height, protocol.width).rgb[0, :, 0].clamp(0, 1)
+            other = world.film(poses[:, None]).rgb[0, :, 0].clamp(0, 1)
             for name, picture in pictures.items():
                 duels[name].add(wrongness, fits[name] - psnr(picture, other))
         shown = torch.stack([cache.mask[f] for cache, f in zip(caches, frame, strict=True)])
@@ -197,11 +205,10 @@ def evaluate_camera(
         for name, depths, seen in (("teacher", depth, shown), ("tokenizer", true_depth, truly_shown)):
             frames = [View(pictures[name][i], depths[i], right[i], seen[i]) for i in range(len(paths))]
             for first, second in permutations(frames, 2):
-                agreement[name].add(first, second, probe.K[0])
+                agreement[name].add(first, second, world.camera.K[0])
         progress(f"world {index + 1 - protocol.first}/{protocol.count}: {_line(duels, agreement)}")
     return {
-        "protocol": {k: str(v) if isinstance(v, Path) else v for k, v in vars(protocol).items()},
-        "textures": "procedural" if textures.is_procedural else "pack",
+        **report_head(protocol, textures),
         "device": str(device),
         "duels": {name: part.summary() for name, part in duels.items()},
         "consistency": {name: part.summary() for name, part in agreement.items()},

@@ -9,7 +9,9 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
+from lyra.evaluation.protocol import report_head, require_at_least, require_size, require_stride
 from lyra.evaluation.scores import ScoreSheet, score_clip
+from lyra.evaluation.unseen import departs, is_late, path_generator, scored_frames
 from lyra.geometry.bundle import camera_errors
 from lyra.geometry.fill import fill_nearest
 from lyra.geometry.handheld import handheld_c2w
@@ -19,6 +21,7 @@ from lyra.metrics import psnr
 from lyra.models.perceptual import SqueezePerceptual
 from lyra.pipeline import Pipeline, resolve_device
 from lyra.raster import render
+from lyra.results import GenerateOptions
 from lyra.stages import cover, decode, imagine, locate, plan, recolor, warp, warp_moving
 from lyra.structures import Cameras, Frames, Gaussians, Views
 from lyra.video import Chunk, MovingRoad, VideoOptions
@@ -46,6 +49,9 @@ class MovingProtocol:
         cameras: worlds filmed by hand, whose cameras are estimated.
         frames: of each clip, at 12 a second.
         independent: whether flicker is compared with scenes of single frames, which takes twice as long.
+
+    Raises:
+        InputError: a number that leaves nothing to score, or that the road refuses.
     """
 
     split: Literal["val", "test"] = "test"
@@ -61,6 +67,14 @@ class MovingProtocol:
     cameras: int = 16
     frames: int = 17
     independent: bool = True
+
+    def __post_init__(self) -> None:
+        require_at_least(1, count=self.count)
+        require_at_least(0, first=self.first, cameras=self.cameras)
+        require_at_least(FLICKER[-1] + 1, frames=self.frames)
+        require_stride(self.stride, self.frames)
+        require_size(self.height, self.width)
+        GenerateOptions(seed=self.seed, steps=self.steps)
 
 
 @torch.no_grad()
@@ -90,23 +104,22 @@ def evaluate_moving_worlds(
     agreement = ScoreSheet()
     parts: dict[str, dict[str, list[float]]] = {kind: {name: [] for name in METHODS} for kind in ("moving", "still")}
     flicker: dict[str, list[float]] = {"scene": [], "independent": [], "truth": []}
+    scored = scored_frames(protocol.frames, protocol.stride)
+    late = is_late(torch.tensor(scored, device=device), protocol.frames)
     for number, world in enumerate(_moving_worlds(protocol, textures)):
-        worlds = collate([world], device)
-        stage = _Stage(worlds, store, protocol, device)
-        scored = [frame for frame in range(protocol.frames - 1, 0, -protocol.stride)][::-1]
-        road = MovingRoad(pipeline, VideoOptions(cameras="static", seed=protocol.seed * 100_003 + number,
-                                                 steps=protocol.steps), fov=stage.fov)  # fmt: skip
+        stage = _Stage(collate([world], device), store, protocol, device)
+        seed = (protocol.seed * 100_003 + number) % 2**31  # a video's seeds end there
+        road = MovingRoad(pipeline, VideoOptions(cameras="static", seed=seed, steps=protocol.steps), fov=stage.fov)
         chunk = Chunk(0, 0, protocol.frames, 0)
         made = road.run(chunk, stage.rgb, sorted({*scored, *FLICKER}), None)
         sets = {moment.frame: moment.gaussians for moment in made.moments}
-        late = torch.tensor(scored, device=device) * 3 > 2 * (protocol.frames - 1)
         exact = Views(made.views.frames, stage.depth, made.views.mask, made.views.cameras)
         c2w = torch.stack([path.cameras.c2w for path in made.trajectories])
         truth = stage.film(c2w[:, scored], torch.tensor(scored) / RATE)
         before = stage.film(c2w[:, scored], torch.zeros(len(scored)))
         for view, path in enumerate(made.trajectories):
             holes = ~warp_moving(exact, path).mask[scored]
-            away = (c2w[view, scored] - torch.eye(4, device=device)).abs().amax(dim=(1, 2)) > 1e-3
+            away = departs(c2w[view, scored])
             told = made.conditionings[view]
             pictures = {
                 "source_repeated": stage.rgb[scored],
@@ -135,8 +148,7 @@ def evaluate_moving_worlds(
             + ", ".join(f"{name} {_mean(sheet.psnr_all):.2f}" for name, sheet in sheets.items())
         )
     return {
-        "protocol": {key: str(value) if isinstance(value, Path) else value for key, value in vars(protocol).items()},
-        "textures": "procedural" if textures.is_procedural else "pack",
+        **report_head(protocol, textures),
         "device": str(device),
         "methods": {name: sheet.means() for name, sheet in sheets.items()},
         "scene_vs_teacher": agreement.means(),
@@ -249,8 +261,7 @@ def _alone(pipeline: Pipeline, rgb: Tensor, camera: Cameras, protocol: MovingPro
     """The scene that the road of still photos makes of one frame."""
     depth = pipeline.depth_net.infer(rgb[None])[0]
     views = Views(Frames(rgb[None]), depth, torch.ones_like(depth, dtype=torch.bool), camera)
-    generator = torch.Generator().manual_seed(protocol.seed * 100_003 + number)
-    paths = plan(views, protocol.frames, generator=generator)
+    paths = plan(views, protocol.frames, generator=path_generator(protocol.seed, number))
     caches = tuple(warp(views, path) for path in paths)
     latents = imagine(caches, pipeline.teacher, pipeline.tokenizer, protocol.steps, protocol.seed)
     frames = pipeline.imagine_frames(latents, caches)

@@ -2,7 +2,7 @@
 
 import random
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -19,6 +19,7 @@ from lyra.evaluation.probe import (
     render_worlds,
     visible_facts,
 )
+from lyra.evaluation.protocol import report_head, require_at_least
 from lyra.hub import load_model
 from lyra.io.images import NANO_GRID
 from lyra.metrics import psnr
@@ -48,6 +49,9 @@ class TextProtocol:
         scenes: of the captions, so many become whole scenes, whose renders are compared with the first picture.
         textures: texture pack, ``None`` for the usual places.
         device: ``auto``, ``cpu``, ``cuda``.
+
+    Raises:
+        InputError: a number that leaves nothing to compare, or that the road refuses.
     """
 
     split: Literal["val", "test"] = "test"
@@ -60,6 +64,16 @@ class TextProtocol:
     scenes: int = 4
     textures: Path | None = None
     device: str = "auto"
+
+    def __post_init__(self) -> None:
+        require_at_least(2, count=self.count)  # a picture is compared with another caption, too
+        require_at_least(0, diverse=self.diverse, scenes=self.scenes)
+        require_at_least(1, seeds=self.seeds)
+        replace(self.options("a room"), steps=self.steps)
+
+    def options(self, prompt: str) -> GenerateOptions:
+        """Of the whole scene that is made of a caption."""
+        return GenerateOptions(seed=self.seed, guidance=self.guidance, prompt=prompt, device=self.device)
 
 
 @torch.no_grad()
@@ -109,8 +123,7 @@ def evaluate_text(
             progress(f"pictures: {number + 1}/{protocol.count}")
     seen = ask(probe, torch.stack(pictures))
     report = {
-        "protocol": {k: str(v) if isinstance(v, Path) else v for k, v in vars(protocol).items()},
-        "textures": "procedural" if unseen.is_procedural else "pack",
+        **report_head(protocol, unseen),
         "probe_recipe": probe_key(recipe, textures["train"]),
         "agreement": agreement(seen, stated),
         "shuffled": agreement(seen, [*stated[1:], stated[0]]),
@@ -118,8 +131,7 @@ def evaluate_text(
         "diversity": _diversity(draw, captions[: protocol.diverse], protocol, device) if protocol.diverse else {},
     }
     if pipeline is not None and protocol.scenes:
-        options = GenerateOptions(seed=protocol.seed, guidance=protocol.guidance, device=str(device))
-        report["consistency"] = _consistency(pipeline, captions[: protocol.scenes], options, progress)
+        report["consistency"] = _consistency(pipeline, captions[: protocol.scenes], protocol, progress)
     return report
 
 
@@ -182,12 +194,12 @@ def _diversity(
 
 
 def _consistency(
-    pipeline: Pipeline, captions: Sequence[Caption], options: GenerateOptions, progress: Callable[[str], None]
+    pipeline: Pipeline, captions: Sequence[Caption], protocol: TextProtocol, progress: Callable[[str], None]
 ) -> dict[str, float]:
     """How well whole scenes show their first picture again, and their clips' frames."""
     own, clips = [], []
     for number, caption in enumerate(captions):
-        result = pipeline.run_prompt(caption.text, options)
+        result = pipeline.run_prompt(caption.text, protocol.options(caption.text))
         own.append(float(psnr(result.rerender.rgb.clamp(0, 1), result.views.frames.rgb).mean()))
         renders = torch.stack([rendering.rgb for rendering in result.renders]).clamp(0, 1)
         clips.append(float(psnr(renders.flatten(0, 1), result.frames.flatten(0, 1)).mean()))

@@ -7,16 +7,18 @@ from typing import Any, Literal
 
 import torch
 
+from lyra.evaluation.protocol import report_head, require_at_least, require_size, require_stride
 from lyra.evaluation.scores import ScoreSheet, score_clip
+from lyra.evaluation.unseen import departs, is_late, path_generator, picture_world, scored_frames
 from lyra.geometry.fill import fill_nearest
 from lyra.hub import load_model
 from lyra.metrics import depth_error, psnr
 from lyra.models.perceptual import SqueezePerceptual
 from lyra.pipeline import FRAMES, Pipeline, resolve_device
 from lyra.raster import render
+from lyra.results import GenerateOptions
 from lyra.stages import cover, decode, imagine, plan, recolor, warp
-from lyra.structures import Cameras, Frames, Views
-from lyra.worlds import collate, film, film_source, load_textures, sample_world
+from lyra.worlds import load_textures
 
 
 @dataclass(frozen=True)
@@ -30,7 +32,10 @@ class WorldsProtocol:
         seed: of the movement distances and the teacher's noise.
         textures: texture pack, ``None`` for the usual places.
         device: ``auto``, ``cpu``, ``cuda``.
-        height, width: size of the views.
+        height, width: size of the views, multiples of 32.
+
+    Raises:
+        InputError: a number that leaves nothing to score, or that the road refuses.
     """
 
     split: Literal["val", "test"] = "test"
@@ -48,6 +53,13 @@ class WorldsProtocol:
     """Worlds of which one trajectory is filmed whole to judge the tokenizer."""
     first: int = 0
     """Seed of the first world: a long run can be done in parts."""
+
+    def __post_init__(self) -> None:
+        require_at_least(1, count=self.count)
+        require_at_least(0, first=self.first, tokenizer_worlds=self.tokenizer_worlds)
+        require_stride(self.stride, FRAMES)
+        require_size(self.height, self.width)
+        GenerateOptions(seed=self.seed, steps=self.steps)
 
 
 METHODS = ("input_repeated", "warp_nearest", "teacher", "decoder", "scene")
@@ -83,37 +95,30 @@ def evaluate_worlds(
     tokenizer_psnr: list[float] = []
     depth_scores: list[tuple[float, float]] = []
     own_camera: list[float] = []
+    frames = scored_frames(FRAMES, protocol.stride)
+    late = is_late(torch.tensor(frames, device=device), FRAMES)
     for index in range(protocol.first, protocol.first + protocol.count):
-        worlds = collate([sample_world(index, protocol.split, textures)], device)
-        generator = torch.Generator().manual_seed(protocol.seed * 100_003 + index)
-        probe = film_source(worlds, store, protocol.height, protocol.width)
-        source, truth_depth, K = probe.rgb[0].clamp(0, 1), probe.depth[0], probe.K
-        camera = Cameras(torch.eye(4, device=device)[None], K, protocol.height, protocol.width)
-        estimate, _, _ = pipeline.depth_net.infer(source[None])
-        everywhere = torch.ones_like(estimate, dtype=torch.bool)
-        views = Views(Frames(source[None]), estimate, everywhere, camera)
-        exact = Views(Frames(source[None]), truth_depth[None], everywhere, camera)
-        error = depth_error(estimate, truth_depth[None], ~probe.sky)
+        world = picture_world(index, textures, store, (protocol.height, protocol.width))
+        estimate, _, _ = pipeline.depth_net.infer(world.rgb)
+        views, exact = world.views(estimate), world.views(world.depth)
+        error = depth_error(estimate, world.depth, ~world.sky)
         depth_scores.append((float(error.abs_rel), float(error.delta1)))
-        paths = plan(views, FRAMES, generator=generator)
-        frames = [frame for frame in range(FRAMES - 1, 0, -protocol.stride)][::-1]
-        late = torch.tensor(frames, device=device) * 3 > 2 * (FRAMES - 1)
+        paths = plan(views, FRAMES, generator=path_generator(protocol.seed, index))
         c2w = torch.stack([path.cameras.c2w for path in paths]).to(device)
-        truth = film(worlds, store, c2w[None, :, frames], protocol.height, protocol.width).rgb[0].clamp(0, 1)
+        truth = world.film(c2w[:, frames]).rgb[0].clamp(0, 1)
         caches = tuple(warp(views, path) for path in paths)
         latents = imagine(caches, pipeline.teacher, pipeline.tokenizer, protocol.steps, protocol.seed)
         teacher = pipeline.imagine_frames(latents, caches)
         decoded = decode(views, latents, caches, teacher, pipeline.decoder, pipeline.tokenizer, pipeline.depth_net)
         scene = recolor(cover(decoded, views, caches, teacher, pipeline.depth_net), views)
         gaussians = scene.gaussians[0]
-        own_camera.append(float(psnr(render(gaussians, camera).rgb.clamp(0, 1), source[None])))
+        own_camera.append(float(psnr(render(gaussians, world.camera).rgb.clamp(0, 1), world.rgb)))
         for view, path in enumerate(paths):
             holes = ~warp(exact, path).mask[frames]
-            # A circle ends where it began: a frame that shows the source again says nothing about novel views.
-            moved = (c2w[view, frames] - torch.eye(4, device=device)).abs().amax(dim=(1, 2)) > 1e-3
+            moved = departs(c2w[view, frames])
             cameras = path.cameras[torch.tensor(frames)]
             candidates = {
-                "input_repeated": source.expand_as(truth[view]),
+                "input_repeated": world.rgb.expand_as(truth[view]),
                 "warp_nearest": fill_nearest(caches[view].warped[frames], caches[view].mask[frames]),
                 "teacher": teacher[view, frames],
                 "decoder": render(decoded.gaussians[0], cameras).rgb,
@@ -128,13 +133,12 @@ def evaluate_worlds(
                 sheet.add(score_clip(candidates[name][moved], imagined[moved], holes[moved], late[moved], perceptual))
         if index - protocol.first < protocol.tokenizer_worlds:
             view = index % len(paths)
-            clip = film(worlds, store, c2w[None, view : view + 1], protocol.height, protocol.width).rgb[0].clamp(0, 1)
+            clip = world.film(c2w[view : view + 1]).rgb[0].clamp(0, 1)
             again = pipeline.tokenizer.decode(pipeline.tokenizer.encode(clip.transpose(1, 2)))
             tokenizer_psnr.extend(psnr(again[0].transpose(0, 1).clamp(0, 1), clip[0]).tolist())
         progress(f"world {index + 1 - protocol.first}/{protocol.count}: {_line(sheets)}")
     return {
-        "protocol": {k: str(v) if isinstance(v, Path) else v for k, v in vars(protocol).items()},
-        "textures": "procedural" if textures.is_procedural else "pack",
+        **report_head(protocol, textures),
         "device": str(device),
         "methods": {name: sheet.means() for name, sheet in sheets.items()},
         **{f"{name}_vs_teacher": sheet.means() for name, sheet in agreement.items()},

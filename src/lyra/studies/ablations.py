@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 import torch
 
+from lyra.evaluation.protocol import require_stride
 from lyra.evaluation.scores import ScoreSheet, score_clip
 from lyra.hub import load_model
 from lyra.io.files import replacing
@@ -16,6 +17,7 @@ from lyra.models.depth import DepthNet
 from lyra.models.perceptual import SqueezePerceptual
 from lyra.models.teacher import Teacher
 from lyra.models.tokenizer import Tokenizer
+from lyra.results import GenerateOptions
 from lyra.structures import InputError
 from lyra.studies.unseen_worlds import Networks, Tell, TwoSheets, UnseenWorld, unseen_world
 from lyra.training.captured_scenes import capture_scenes
@@ -164,8 +166,9 @@ class AblationsProtocol:
             value = getattr(self, name)
             if value is not None and not value > 0:
                 raise InputError(f"{name} {value:g} is not positive; give --{name} a number above 0")
-        if not 1 <= self.stride < FRAMES:
-            raise InputError(f"stride {self.stride} is outside 1…{FRAMES - 1}; clips have {FRAMES} frames")
+        require_stride(self.stride, FRAMES)
+        GenerateOptions(seed=self.seed)
+        self.options("shared")
 
     def chosen(self) -> list[str]:
         """The variants in the order of the table, with those that they are compared with."""

@@ -1,7 +1,7 @@
 """One forward pass against optimisation: Gaussians fitted to the teacher's frames, scene by scene."""
 
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
@@ -9,7 +9,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from lyra.evaluation.protocol import report_head, require_at_least, require_size
 from lyra.evaluation.scores import ScoreSheet, score_clip
+from lyra.evaluation.unseen import is_late, path_generator, picture_world
 from lyra.geometry import invert_rigid, unproject
 from lyra.hub import load_model
 from lyra.metrics import ssim
@@ -17,14 +19,17 @@ from lyra.models.depth import aligned_depth
 from lyra.models.perceptual import SqueezePerceptual
 from lyra.pipeline import FRAMES, Pipeline, resolve_device
 from lyra.raster import rasterize, render
+from lyra.results import GenerateOptions
 from lyra.stages import cover, decode, imagine, plan, recolor, warp
-from lyra.structures import Cameras, Conditioning, Frames, Gaussians, InputError, Views
+from lyra.structures import Cameras, Conditioning, Gaussians, InputError, Views
 from lyra.studies.unseen_worlds import Tell
-from lyra.worlds import collate, film, film_source, load_textures, sample_world
+from lyra.worlds import load_textures
 
 HELD_OUT = tuple(range(2, FRAMES, 4))
 """Frames of every clip that are not fitted: 2, 6, 10 and 14."""
 METHODS = ("optimised", "decoder", "scene")
+MOST_STEPS = 1_000_000
+"""Their pictures are drawn beforehand, one number each."""
 
 _START_FRAMES, _START_STRIDE, _FOOTPRINT, _OPACITY = (8, 16), 2, 0.45, 0.8
 _RATES = {"means": 1.6e-4, "scales": 5e-3, "quats": 1e-3, "opacities": 5e-2, "colors": 2.5e-3}
@@ -43,7 +48,10 @@ class OptimisationProtocol:
         seed: of the paths, the teacher's noise and the order of pictures.
         textures: texture pack, ``None`` for the usual places.
         device: ``auto``, ``cpu``, ``cuda``.
-        height, width: of the pictures.
+        height, width: of the pictures, multiples of 32.
+
+    Raises:
+        InputError: a number that leaves nothing to fit, or that the road refuses.
     """
 
     split: Literal["val", "test"] = "test"
@@ -56,9 +64,11 @@ class OptimisationProtocol:
     width: int = 448
 
     def __post_init__(self) -> None:
-        for name in ("count", "steps"):
-            if getattr(self, name) < 1:
-                raise InputError(f"{name} {getattr(self, name)} should be at least 1")
+        require_at_least(1, count=self.count)
+        if not 1 <= self.steps <= MOST_STEPS:
+            raise InputError(f"steps {self.steps} is outside 1…{MOST_STEPS}; 7000 are usual")
+        require_size(self.height, self.width)
+        GenerateOptions(seed=self.seed)
 
 
 def evaluate_optimisation(
@@ -87,20 +97,17 @@ def evaluate_optimisation(
     held = torch.tensor(HELD_OUT, device=device)
     fitted = torch.tensor([frame for frame in range(FRAMES) if frame not in HELD_OUT], device=device)
     for index in range(protocol.count):
-        worlds = collate([sample_world(index, protocol.split, textures)], device)
-        probe = film_source(worlds, store, *size)
-        source = probe.rgb.clamp(0, 1)
-        camera = Cameras(torch.eye(4, device=device)[None], probe.K, *size)
+        world = picture_world(index, textures, store, size)
+        K = world.camera.K
         with torch.no_grad():
-            estimate, _, _ = pipeline.depth_net.infer(source)
-            views = Views(Frames(source), estimate, torch.ones_like(estimate, dtype=torch.bool), camera)
-            generator = torch.Generator().manual_seed(protocol.seed * 100_003 + index)
-            paths = plan(views, FRAMES, generator=generator)
+            estimate, _, _ = pipeline.depth_net.infer(world.rgb)
+            views = world.views(estimate)
+            paths = plan(views, FRAMES, generator=path_generator(protocol.seed, index))
             caches = tuple(warp(views, path) for path in paths)
             latents = imagine(caches, pipeline.teacher, pipeline.tokenizer, None, protocol.seed)
             teacher = pipeline.imagine_frames(latents, caches).clamp(0, 1)
         c2w = torch.stack([path.cameras.c2w for path in paths]).to(device)
-        truth = film(worlds, store, c2w[None, :, held], *size).rgb[0].clamp(0, 1).flatten(0, 1)
+        truth = world.film(c2w[:, held]).rgb[0].clamp(0, 1).flatten(0, 1)
 
         made: dict[str, Gaussians] = {}
         for turn in range(2):  # the first pass compiles kernels
@@ -118,15 +125,16 @@ def evaluate_optimisation(
 
         began = _clock(device)
         start = starting_points(views, caches, teacher, pipeline)
-        poses, K = c2w[:, fitted].flatten(0, 1), probe.K[0].expand(len(c2w) * len(fitted), 3, 3)
+        poses = c2w[:, fitted].flatten(0, 1)
         torch.manual_seed(protocol.seed + index)
-        made["optimised"] = optimise(start, teacher[:, fitted].flatten(0, 1), poses, K, protocol.steps, tell)
+        pictures = teacher[:, fitted].flatten(0, 1)
+        made["optimised"] = optimise(start, pictures, poses, K.expand(len(poses), 3, 3), protocol.steps, tell)
         seconds["optimised"].append(_clock(device) - began)
 
-        unseen = Cameras(c2w[:, held].flatten(0, 1), probe.K.expand(len(truth), 3, 3), *size)
+        unseen = Cameras(c2w[:, held].flatten(0, 1), K.expand(len(truth), 3, 3), *size)
         imagined = teacher[:, held].flatten(0, 1)
         holes = torch.stack([~cache.mask[held] for cache in caches]).flatten(0, 1)
-        late = held.repeat(len(c2w)) * 3 > 2 * (FRAMES - 1)
+        late = is_late(held.repeat(len(c2w)), FRAMES)
         for name, gaussians in made.items():
             counts[name].append(len(gaussians.means))
             images = render(gaussians, unseen).rgb
@@ -145,9 +153,8 @@ def evaluate_optimisation(
     gaps = {kind: sheets["optimised", kind].means()["psnr_all"] - sheets["scene", kind].means()["psnr_all"]
             for kind in ("teacher", "true")}  # fmt: skip
     return {
-        "protocol": {k: str(v) if isinstance(v, Path) else v for k, v in asdict(protocol).items()},
+        **report_head(protocol, textures),
         "device": torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu",
-        "textures": "procedural" if textures.is_procedural else "pack",
         "methods": methods,
         "ratio": _mean(seconds["optimised"]) / _mean(seconds["scene"]),
         **{f"gap_{kind}": round(gap, 4) for kind, gap in gaps.items()},

@@ -7,15 +7,15 @@ import torch
 from torch import Tensor
 
 from lyra.evaluation.scores import ScoreSheet, score_clip
+from lyra.evaluation.unseen import departs, is_late, path_generator, picture_world, scored_frames
 from lyra.models.depth import DepthNet
 from lyra.models.perceptual import SqueezePerceptual
 from lyra.models.teacher import Teacher
 from lyra.models.tokenizer import FrameDecoder, Tokenizer
 from lyra.stages import plan
 from lyra.stages.warp import warp_clips
-from lyra.structures import Cameras, Frames, Views
 from lyra.training.imagined_scenes import ImaginedScenes, imagine_scenes
-from lyra.worlds import TextureSet, TextureStore, collate, film, film_source, sample_world
+from lyra.worlds import TextureSet, TextureStore
 
 
 @dataclass(frozen=True)
@@ -58,7 +58,7 @@ class UnseenWorld:
     @property
     def late(self) -> Tensor:
         """[N] bool, frames in the last third of their clip."""
-        return self.frame * 3 > 2 * (self.scenes.c2w.shape[2] - 1)
+        return is_late(self.frame, self.scenes.c2w.shape[2])
 
     @property
     def imagined(self) -> Tensor:
@@ -94,27 +94,21 @@ def unseen_world(
     As in `evaluate_worlds`: true intrinsics, predicted depth, both depths scaled to median 1. Every ``stride``-th frame
     is scored, counted back from the last; the first, and those where a circle is back at its start, are not.
     """
-    device = next(networks.depth_net.parameters()).device
-    worlds = collate([sample_world(index, textures.split, textures)], device)
-    probe = film_source(worlds, store, *size)
-    source = probe.rgb.clamp(0, 1)
-    camera = Cameras(torch.eye(4, device=device)[None], probe.K, *size)
-    everywhere = torch.ones_like(probe.depth, dtype=torch.bool)
-    generator = torch.Generator().manual_seed(seed * 100_003 + index)
-    paths = plan(Views(Frames(source), probe.depth, everywhere, camera), frames, generator=generator)
-    c2w = torch.stack([path.cameras.c2w for path in paths]).to(device)
+    world = picture_world(index, textures, store, size)
+    source, K = world.rgb, world.camera.K
+    paths = plan(world.views(world.depth), frames, generator=path_generator(seed, index))
+    c2w = torch.stack([path.cameras.c2w for path in paths]).to(source.device)
     torch.manual_seed(seed * 100_003 + index)
     scenes = imagine_scenes(
-        source, probe.K, _Given(c2w), len(c2w), anchor_frames, networks.tokenizer, networks.depth_net,
+        source, K, _Given(c2w), len(c2w), anchor_frames, networks.tokenizer, networks.depth_net,
         networks.teacher, networks.teacher.config.steps, networks.frame_decoder,
     )  # fmt: skip
-    chosen = torch.arange(frames - 1, 0, -stride, device=device).flip(0)
-    truth = film(worlds, store, c2w[None, :, chosen], *size).rgb[0].clamp(0, 1)
+    chosen = torch.tensor(scored_frames(frames, stride), device=source.device)
+    truth = world.film(c2w[:, chosen]).rgb[0].clamp(0, 1)
     _, _, shown = warp_clips(
-        source.expand(len(c2w), -1, -1, -1), probe.depth.expand(len(c2w), -1, -1), probe.K.expand(len(c2w), -1, -1), c2w
+        source.expand(len(c2w), -1, -1, -1), world.depth.expand(len(c2w), -1, -1), K.expand(len(c2w), -1, -1), c2w
     )
-    moved = (c2w[:, chosen] - torch.eye(4, device=device)).abs().amax(dim=(2, 3)) > 1e-3
-    view, place = moved.nonzero(as_tuple=True)
+    view, place = departs(c2w[:, chosen]).nonzero(as_tuple=True)
     return UnseenWorld(scenes, view, chosen[place], truth[view, place], ~shown[view, chosen[place]])
 
 

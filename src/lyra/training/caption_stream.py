@@ -8,9 +8,11 @@ from lyra.worlds import Catalogue, Split, sample_world
 from lyra.worlds.caption_words import NOUNS, TIMES
 from lyra.worlds.colours import COLOURS
 from lyra.worlds.description import Description, Thing
+from lyra.worlds.layout.visible import MOST_THINGS
 
 MIXED = 0.5
 """Share of descriptions whose things come from several worlds, so that unusual company is understood too."""
+_NOUNS, _TIMES = tuple(NOUNS), tuple(TIMES)
 
 
 def world_descriptions(catalogue: Catalogue, split: Split, first_seed: int, count: int) -> list[Description]:
@@ -37,10 +39,6 @@ class CaptionStream:
         unique = {thing.noun: thing for thing in things}
         time = generator.choice((third.time, generator.choice(_TIMES)))
         return replace(own, things=tuple(unique.values())[:MOST_THINGS], time=time)
-
-
-_NOUNS, _TIMES = tuple(NOUNS), tuple(TIMES)
-MOST_THINGS = 8
 
 
 def _vary(thing: Thing, generator: random.Random) -> Thing:

@@ -102,6 +102,5 @@ def first_hits(
 def _distance(rows: np.ndarray, points: np.ndarray) -> np.ndarray:
     """[P, N] distance from points to the bounding boxes of the primitives, 0 inside."""
     offset = np.einsum("pij,pnj->pni", rows[:, ROWS].reshape(-1, 3, 3), points[None] - rows[:, None, CENTRE])
-    half = rows[:, None, HALF].copy()
-    outside = np.maximum(np.abs(offset) - half, 0.0)
+    outside = np.maximum(np.abs(offset) - rows[:, None, HALF], 0.0)
     return np.sqrt((outside**2).sum(-1))
