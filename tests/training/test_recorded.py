@@ -81,4 +81,4 @@ def test_replayed_steps_are_the_launched_ones(make):
 
     for launched, replayed in zip(steps(module), steps(RecordedCalls(module)), strict=True):
         for a, b in zip(launched, replayed, strict=True):
-            torch.testing.assert_close(b, a, rtol=2e-2, atol=2e-3 * float(a.abs().max()) + 1e-7)
+            torch.testing.assert_close(b, a, rtol=2e-2, atol=1e-2 * float(a.abs().max()) + 1e-7)

@@ -41,7 +41,9 @@ class RecordedCalls:
         if key not in self._recorded:
             call = _Call(self._module, tuple(x is not None for x in tensors))
             samples = tuple(x.detach().clone() for x in present)
-            self._recorded[key] = torch.cuda.make_graphed_callables(call, samples, allow_unused_input=True)
+            dtype, rounded = torch.get_autocast_dtype("cuda"), torch.is_autocast_enabled("cuda")
+            with torch.autocast("cuda", dtype=dtype, enabled=rounded, cache_enabled=False):
+                self._recorded[key] = torch.cuda.make_graphed_callables(call, samples, allow_unused_input=True)
         return self._recorded[key](*present)
 
 
