@@ -17,7 +17,7 @@ from lyra.io.images import Photo, fit_photo, read_photo
 from lyra.models.decoder import GaussianDecoder
 from lyra.models.depth import DepthNet
 from lyra.models.image_model import ImageModel
-from lyra.models.teacher import Teacher, require_text
+from lyra.models.teacher import SwiftTeacher, Teacher, require_text
 from lyra.models.text import TextEncoder
 from lyra.models.tokenizer import FrameDecoder, Tokenizer
 from lyra.preset import Preset, nano
@@ -109,7 +109,7 @@ class Pipeline:
         return Pipeline(
             load_model(depth_net, target, kind=DepthNet),
             load_model(tokenizer, target, kind=Tokenizer),
-            load_model(teacher, target, kind=Teacher),
+            load_model(teacher, target, kind=SwiftTeacher),
             load_model(decoder, target, kind=GaussianDecoder),
             frame_decoder=load_model(frame_decoder, target, kind=FrameDecoder),
         )
