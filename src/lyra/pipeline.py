@@ -3,6 +3,7 @@
 import math
 from collections.abc import Sequence
 from dataclasses import replace
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -283,8 +284,10 @@ class Pipeline:
         steps = options.steps or self.teacher.config.steps
         total = steps * len(conditionings)
 
+        done = count(1)  # clips advance side by side
+
         def on_step(view: int, step: int) -> None:
-            clock.tell(StageReport("imagine", detail=f"{view * steps + step + 1}/{total}"))
+            clock.tell(StageReport("imagine", detail=f"{next(done)}/{total}"))
 
         with clock.stage("imagine", f"{len(conditionings)} trajectories x {steps} steps"):
             text, negative = (wording.text, wording.negative) if wording else (None, None)
@@ -357,9 +360,7 @@ class Pipeline:
         with clock.stage("recolor"):
             scene = recolor(scene, views, RecolorConfig(self.preset.recolor if asked is None else asked))
         with clock.stage("render"):
-            gaussians, how = scene.gaussians[0], self.preset.render
-            rerender = render(gaussians, scene.source, how)
-            renders = tuple(render(gaussians, c.trajectory.cameras, how) for c in conditionings)
+            rerender = render(scene.gaussians[0], scene.source, self.preset.render)
         return Result(
             imagined.name,
             imagined.photo,
@@ -369,7 +370,6 @@ class Pipeline:
             frames,
             scene,
             rerender,
-            renders,
             tuple(clock.done),
             imagined.options,
             imagined.wording,

@@ -57,15 +57,17 @@ def write_result(
             tour = smooth_tour(result.scene.source, PREVIEW_FRAMES)
             video = render(result.scene.gaussians[0], tour, replace(result.preset.render, depth=False))
             write_video(folder.path / "preview.mp4", video.rgb.cpu().clamp(0, 1), PREVIEW_FPS)
+            length = result.frames.shape[1]
+            some = torch.tensor([length // 2, length - 1])
             contact_sheet(
                 folder.path / "contact_sheet.png",
                 result.views.to("cpu"),
                 [c.trajectory.name for c in result.conditionings],
-                [c.warped.cpu() for c in result.conditionings],
-                [f.cpu() for f in result.frames],
-                [r.rgb.cpu() for r in result.renders],
+                [c.warped[some].cpu() for c in result.conditionings],
+                [f[some].cpu() for f in result.frames],
+                [result.rendered(view, some).rgb.cpu() for view in range(len(result.conditionings))],
+                [result.preset.kept[frame] for frame in some],
                 result.rerender.rgb[0].cpu(),
-                result.preset.kept,
             )
             if result.first is not None:
                 shown = [(candidate.rgb.cpu(), _candidate_label(candidate)) for candidate in result.first.candidates]
