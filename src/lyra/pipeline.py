@@ -108,7 +108,7 @@ class Pipeline:
         target = resolve_device(str(device))
         depth_net, tokenizer, teacher, frame_decoder, decoder = MODELS
         return Pipeline(
-            load_model(depth_net, target, kind=DepthNet),
+            load_model(depth_net, target, kind=DepthNet).to(memory_format=torch.channels_last),  # as its features are
             load_model(tokenizer, target, kind=Tokenizer),
             load_model(teacher, target, kind=SwiftTeacher),
             load_model(decoder, target, kind=GaussianDecoder),

@@ -9,7 +9,7 @@ SPINS = 20_000
 """Turns that an idle thread of GNU OpenMP waits awake, a fraction of a millisecond. Small operations follow each other
 faster than that; asleep, a thread would be woken for each of them."""
 
-_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
+_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD, _M_ARENA_MAX = -1, -3, -8
 _MOST = 2**31 - 1
 
 
@@ -32,4 +32,5 @@ def keep_freed_memory() -> bool:
     if platform.libc_ver()[0] != "glibc" or any(name.startswith("MALLOC_") for name in os.environ):
         return False
     libc = ctypes.CDLL(None)
-    return bool(libc.mallopt(_M_MMAP_THRESHOLD, _MOST)) and bool(libc.mallopt(_M_TRIM_THRESHOLD, _MOST))
+    choices = ((_M_MMAP_THRESHOLD, _MOST), (_M_TRIM_THRESHOLD, _MOST), (_M_ARENA_MAX, 1))  # threads share what is kept
+    return all([bool(libc.mallopt(*choice)) for choice in choices])
