@@ -21,6 +21,7 @@ from lyra.models.image_model import ImageModel
 from lyra.models.teacher import SwiftTeacher, Teacher, require_text
 from lyra.models.text import TextEncoder
 from lyra.models.tokenizer import FrameDecoder, Tokenizer
+from lyra.nn import side_by_side
 from lyra.preset import Preset, nano
 from lyra.raster import render
 from lyra.results import FirstPicture, GenerateOptions, Imagined, Progress, Result, StageReport, Wording
@@ -108,11 +109,11 @@ class Pipeline:
         target = resolve_device(str(device))
         depth_net, tokenizer, teacher, frame_decoder, decoder = MODELS
         return Pipeline(
-            load_model(depth_net, target, kind=DepthNet).to(memory_format=torch.channels_last),  # as its features are
-            load_model(tokenizer, target, kind=Tokenizer),
+            _channels_last(load_model(depth_net, target, kind=DepthNet)),
+            _channels_last(load_model(tokenizer, target, kind=Tokenizer)),
             load_model(teacher, target, kind=SwiftTeacher),
             load_model(decoder, target, kind=GaussianDecoder),
-            frame_decoder=load_model(frame_decoder, target, kind=FrameDecoder),
+            frame_decoder=_channels_last(load_model(frame_decoder, target, kind=FrameDecoder)),
         )
 
     @property
@@ -299,7 +300,7 @@ class Pipeline:
 
     def _warp(self, views: Views, trajectories: Sequence[Trajectory]) -> tuple[Conditioning, ...]:
         """The cache as it is seen along each trajectory."""
-        return tuple(warp(views, trajectory) for trajectory in trajectories)
+        return tuple(side_by_side(lambda view: warp(views, trajectories[view]), len(trajectories), self.device))
 
     def recall(self, record: SceneRecord, recolor: int | None = None, progress: Progress | None = None) -> Imagined:
         """Take up a stored record where `imagine` left it; the caches are warped anew, nothing is imagined.
@@ -410,6 +411,11 @@ def generate(photo: Path | str | None = None, options: GenerateOptions | None = 
     if options.prompt is None:
         raise InputError("there is nothing to make a scene of; give a photo or a prompt")
     return Pipeline.load(options.device).run_prompt(options.prompt, options)
+
+
+def _channels_last(network: Any) -> Any:
+    """A network with the weights of its convolutions laid out as its feature maps are, in place."""
+    return network.to(memory_format=torch.channels_last)
 
 
 def model_records(names: tuple[str, ...]) -> dict[str, dict[str, str]]:

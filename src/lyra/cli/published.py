@@ -38,8 +38,6 @@ class PublishedChoices:
         Raises:
             InputError: a choice that cannot be read, or that needs a model folder.
         """
-        from lyra.published import LoadOptions, quality_of
-
         given = {
             "--quality": words.quality != "published",
             "--memory": words.memory != "auto",
@@ -57,6 +55,8 @@ class PublishedChoices:
                     f"{lone[0]} is for published networks; name their folder with --model, or leave it out"
                 )
             return None
+        from lyra.published import LoadOptions, quality_of  # seconds that the embedded networks do not need
+
         load = LoadOptions(
             device=words.device,
             memory=gibibytes(words.memory),
