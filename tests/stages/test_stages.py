@@ -138,6 +138,17 @@ def test_imagine_is_reproducible_and_a_subset_is_the_same():
     assert torch.allclose(both.z[0, :, 0], first, atol=1e-4), "the first latent frame is the photo's"
 
 
+def test_a_first_frame_that_is_not_the_caches_keeps_its_own_latent():
+    tokenizer, teacher, _ = tiny_networks()
+    views = source_views()
+    cache = warp(views, plan(views, FRAMES, ["left"])[0])
+    other = replace(cache, source=1 - cache.source)
+    latents = imagine([other, cache], teacher, tokenizer, steps=1, exact=True).z[:, :, 0]
+    wanted = [tokenizer.encode(picture[None, :, None])[0, :, 0] for picture in (1 - cache.source, cache.source)]
+    assert torch.allclose(latents, torch.stack(wanted), atol=1e-4)
+    assert not torch.allclose(wanted[0], wanted[1], atol=0.1)
+
+
 def test_untrained_decoder_already_shows_the_photo():
     """Zero residuals leave the anchors where the depth put them, so the scene must look like the input."""
     tokenizer, teacher, decoder = tiny_networks()

@@ -27,7 +27,7 @@ from lyra.cli.studies import EvaluateAblations, EvaluateOptimisation
 from lyra.cli.synthesize import Synthesize
 from lyra.cli.train import Train
 from lyra.cli.view import View
-from lyra.cli.waiting import keep_freed_memory, wait_briefly
+from lyra.cli.waiting import wait_briefly
 from lyra.cli.worlds import Worlds
 
 DESCRIPTION = """One photo becomes a 3D scene of Gaussian splats, on this computer, with the networks that ship inside.
@@ -90,7 +90,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     0 success · 1 out of memory, or a check of ``doctor`` that failed · 2 wrong input · 130 interrupted.
     """
     wait_briefly(os.environ)
-    keep_freed_memory()
     words = list(sys.argv[1:] if arguments is None else arguments)
     if words in (["--version"], ["-V"]):
         print(f"lyra {__version__}")

@@ -1,4 +1,4 @@
-"""How the process waits for its threads and what it does with freed memory: said before torch loads."""
+"""How a process waits for its threads, which is said before torch loads, and what it does with freed memory."""
 
 import ctypes
 import os
@@ -31,6 +31,8 @@ def keep_freed_memory() -> bool:
     """
     if platform.libc_ver()[0] != "glibc" or any(name.startswith("MALLOC_") for name in os.environ):
         return False
-    libc = ctypes.CDLL(None)
+    set_option = getattr(ctypes.CDLL(None), "mallopt", None)
+    if set_option is None:
+        return False
     choices = ((_M_MMAP_THRESHOLD, _MOST), (_M_TRIM_THRESHOLD, _MOST), (_M_ARENA_MAX, 1))  # threads share what is kept
-    return all([bool(libc.mallopt(*choice)) for choice in choices])
+    return all([bool(set_option(*choice)) for choice in choices])

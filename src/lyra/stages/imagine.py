@@ -13,20 +13,18 @@ from lyra.nn import reduced_precision, side_by_side
 from lyra.structures import Conditioning, Latents, Text
 
 
-def teacher_inputs(tokenizer: Tokenizer, source: Tensor, warped: Tensor, mask: Tensor) -> TeacherInputs:
+def teacher_inputs(tokenizer: Tokenizer, source: Tensor | None, warped: Tensor, mask: Tensor) -> TeacherInputs:
     """Encode the conditioning of B clips for a teacher with one buffer and pooled masks.
 
     Args:
         tokenizer: encodes pixels.
-        source: [B, 3, H, W] first frames, 0…1.
+        source: [B, 3, H, W] first frames, 0…1; ``None`` where they are those of ``warped``, whose latents are then
+            taken: tokenizers are causal, the latent of a picture is the first one of its clip.
         warped: [B, T, 3, H, W] warped cache, holes filled.
         mask: [B, T, H, W] visibility.
     """
     clip = tokenizer.normalize(tokenizer.encode(warped.transpose(1, 2)))
-    if torch.equal(source, warped[:, 0]):
-        first = clip[:, :, :1]  # tokenizers are causal: the latent of a picture is the first of its clip
-    else:
-        first = tokenizer.normalize(tokenizer.encode(source[:, :, None]))
+    first = clip[:, :, :1] if source is None else tokenizer.normalize(tokenizer.encode(source[:, :, None]))
     return TeacherInputs(first, clip[:, None], pool_mask(mask, tokenizer.temporal, tokenizer.spatial)[:, None])
 
 
@@ -73,8 +71,9 @@ def imagine(
     def clip(view: int) -> Tensor:
         conditioning = conditionings[view]
         warped = conditioning.warped
+        source = None if torch.equal(conditioning.source, warped[0]) else conditioning.source[None]
         with reduced_precision(device, exact):
-            inputs = teacher_inputs(tokenizer, conditioning.source[None], warped[None], conditioning.mask[None])
+            inputs = teacher_inputs(tokenizer, source, warped[None], conditioning.mask[None])
         generator = torch.Generator().manual_seed(seed * 1009 + view)
         noise = torch.randn(inputs.warped[:, 0].shape, generator=generator).to(warped)
         denoise = text_denoiser(teacher, inputs, text, negative, guidance)

@@ -73,3 +73,10 @@ def test_the_hub_builds_it_from_the_embedded_weights():
     assert type(load_model("teacher/nano", kind=SwiftTeacher)) is SwiftTeacher
     with pytest.raises(InputError, match="is a Teacher; a DepthNet is needed"):
         load_model("teacher/nano", kind=DepthNet)
+
+
+def test_learnable_positions_are_left_to_the_library():
+    teacher, swift = pair(replace(SMALL, learnable_positions=True))
+    given, x = inputs(1, False), torch.randn(1, 4, 3, 4, 6, generator=torch.Generator().manual_seed(9))
+    with torch.no_grad():
+        assert torch.equal(swift.network(x, torch.ones(1), given), teacher.network(x, torch.ones(1), given))

@@ -28,10 +28,13 @@ Turn = tuple[Tensor, Tensor]
 
 
 class SwiftTeacher(Teacher):
-    """`Teacher` for inference: the same weights and, up to rounding, the same estimates; batches of any size."""
+    """`Teacher` for inference: the same weights and, up to rounding, the same estimates; batches of any size.
+
+    Learnable positions, which only the published network has, are left to the library.
+    """
 
     def _backbone(self, config: TeacherConfig) -> nn.Module:
-        return SwiftBackbone(config)
+        return super()._backbone(config) if config.learnable_positions else SwiftBackbone(config)
 
 
 class SwiftBackbone(nn.Module):
@@ -39,7 +42,6 @@ class SwiftBackbone(nn.Module):
 
     def __init__(self, config: TeacherConfig) -> None:
         super().__init__()
-        assert not config.learnable_positions
         self.config = config
         width = config.heads * config.head_dim
         cell = math.prod(PATCH)
