@@ -24,7 +24,7 @@ from lyra.models.tokenizer import FrameDecoder, Tokenizer
 from lyra.nn import side_by_side
 from lyra.preset import Preset, nano
 from lyra.raster import render
-from lyra.results import FirstPicture, GenerateOptions, Imagined, Progress, Result, StageReport, Wording
+from lyra.results import FirstPicture, GenerateOptions, Imagined, Painter, Progress, Result, StageReport, Wording
 from lyra.stages import (
     PerceiveConfig,
     RecolorConfig,
@@ -98,6 +98,8 @@ class Pipeline:
         self.decoder = decoder.eval()
         self.frame_decoder = None if frame_decoder is None else frame_decoder.eval()
         self._text_encoder: TextEncoder | None = None
+        self.painter: Painter | None = None
+        """Draws the first pictures of prompts if the teacher's weights were not trained to, `lyra.world_pictures`."""
 
     @staticmethod
     def load(device: str | torch.device = "auto") -> "Pipeline":
@@ -121,6 +123,13 @@ class Pipeline:
         """Where the networks are."""
         return next(self.teacher.parameters()).device
 
+    @property
+    def text_encoder(self) -> TextEncoder:
+        """The embedded text encoder, loaded on first use."""
+        if self._text_encoder is None:
+            self._text_encoder = load_model(TEXT_MODEL, self.device, kind=TextEncoder)
+        return self._text_encoder
+
     def read_prompt(self, prompt: str, negative: str | None = None, guidance: float = 1.0) -> Wording:
         """Turn words into tokens, with the embedded text encoder.
 
@@ -130,9 +139,7 @@ class Pipeline:
         """
         if negative is not None and guidance == 1:
             raise InputError("a negative prompt acts through guidance; give a guidance above 1, such as 2")
-        if self._text_encoder is None:
-            self._text_encoder = load_model(TEXT_MODEL, self.device, kind=TextEncoder)
-        encoder = self._text_encoder
+        encoder = self.text_encoder
         never_seen = encoder.unknown_words(f"{prompt} {negative or ''}")
         return Wording(
             encoder.prompt(prompt), None if negative is None else encoder.prompt(negative), guidance, never_seen
@@ -201,7 +208,7 @@ class Pipeline:
     def run_prompt(
         self, prompt: str, options: GenerateOptions | None = None, progress: Progress | None = None
     ) -> Result:
-        """Make a scene of words: a first picture, by the teacher or by an image model, then as for a photo.
+        """Make a scene of words: a first picture, by an image model, the teacher or `painter`, then as for a photo.
 
         Raises:
             InputError: an unusable prompt or option, an image model that cannot be loaded, or weights that were not
@@ -228,7 +235,7 @@ class Pipeline:
             first = self._first_picture(wording, options, (height, width), clock)
         frames = Frames(first.candidates[first.chosen].rgb[None].to(self.device))
         with clock.stage("perceive"):
-            views = perceive(frames, self.depth_net, PerceiveConfig(options.fov))
+            views = perceive(frames, self.depth_net, PerceiveConfig(options.fov or first.fov))
         # the first picture has followed the guidance; the clips follow the text as it stands
         told = replace(wording, negative=None, guidance=1.0) if self.teacher.config.text else None
         imagined = self._from_views("", Photo(frames.to("cpu"), None, ()), views, options, clock, told)
@@ -249,6 +256,8 @@ class Pipeline:
             drawn = model.draw(wording.text.prompt, seeds, size, options.negative, options.guidance, on_step)
             pictures = torch.stack([fit_photo(picture, *size)[0] for picture in drawn]).to(self.device)
             candidates = judge(pictures, seeds, wording.text, self.teacher, self.tokenizer)
+        elif self.painter is not None and not self.teacher.config.illustrates:
+            return self.painter(wording, options, size, self.text_encoder)
         else:
             source = {"teacher": MODELS[2]}
             candidates = illustrate(

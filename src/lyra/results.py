@@ -4,12 +4,12 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from torch import Tensor
 
 from lyra.io.images import Photo
-from lyra.models.text import UnknownWord
+from lyra.models.text import TextEncoder, UnknownWord
 from lyra.preset import Preset, nano
 from lyra.raster import render
 from lyra.stages import Candidate, RecolorConfig
@@ -118,11 +118,20 @@ class FirstPicture:
         candidates: what was drawn.
         chosen: index of the one the scene was made of.
         source: what drew them, and under which licence.
+        notes: what else is known of each candidate, for the record; empty if nothing is. ``missing`` lists what was
+            understood and is not in the picture.
+        fov: horizontal field of view of the chosen one in degrees, ``None`` where that has to be estimated.
     """
 
     candidates: tuple[Candidate, ...]
     chosen: int
     source: dict[str, str]
+    notes: tuple[dict[str, Any], ...] = ()
+    fov: float | None = None
+
+
+Painter = Callable[[Wording, GenerateOptions, tuple[int, int], TextEncoder], FirstPicture]
+"""Draws first pictures [3, H, W] of (H, W) pixels where neither the teacher can nor an image model is named."""
 
 
 @dataclass(frozen=True)

@@ -110,10 +110,14 @@ def _text_record(wording: Wording) -> dict[str, Any]:
 
 
 def _first_record(first: FirstPicture) -> dict[str, Any]:
+    notes = first.notes or ({},) * len(first.candidates)
     return {
         **first.source,
         "chosen": first.chosen + 1,
-        "candidates": [{"seed": c.seed, "agreement_percent": c.agreement} for c in first.candidates],
+        "candidates": [
+            {"seed": candidate.seed, "agreement_percent": candidate.agreement, **note}
+            for candidate, note in zip(first.candidates, notes, strict=True)
+        ],
     }
 
 

@@ -74,6 +74,18 @@ def imagined(monkeypatch: pytest.MonkeyPatch, quick_networks: None) -> list[tupl
     return told
 
 
+@pytest.fixture
+def few_textures(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Worlds with eight textures by formula, and few worlds to choose from."""
+    from lyra import world_pictures
+    from lyra.worlds import load_textures
+
+    monkeypatch.delenv("LYRA_TEXTURE_PACK", raising=False)
+    monkeypatch.setattr("lyra.worlds.textures.find_texture_pack", lambda: None)
+    monkeypatch.setattr(world_pictures, "load_textures", lambda path, split, limit: load_textures(path, split, 8))
+    monkeypatch.setattr(world_pictures, "SAMPLES", 40)
+
+
 def assert_refused(outcome: Any, *words: str) -> None:
     """Exit code 2 and one line on standard error: what is wrong, and after a semicolon what to do."""
     assert outcome.code == 2
@@ -109,11 +121,11 @@ def test_weights_that_know_no_captions_refuse_honestly(
     lyra: Lyra, tmp_path: Path, photo: Path, no_networks: None, teacher_card: Any
 ) -> None:
     teacher_card()
-    for first in ([], [photo]):
-        outcome = lyra("generate", *first, "--prompt", "a room", "-o", tmp_path / "out")
-        assert_refused(outcome, "trained without captions", '"text": true', "--image-model")
+    outcome = lyra("generate", photo, "--prompt", "a room", "-o", tmp_path / "out")
+    assert_refused(outcome, "trained without captions", '"text": true')
     teacher_card(text=True)
-    assert_refused(lyra("generate", "--prompt", "a room", "-o", tmp_path / "out"), '"illustrates": true')
+    outcome = lyra("generate", "--prompt", "a room", "--guidance", "2", "-o", tmp_path / "out")
+    assert_refused(outcome, "--guidance", '"illustrates": true', "--image-model")
 
 
 @pytest.mark.parametrize(
@@ -221,6 +233,35 @@ def test_an_image_model_draws_instead_and_its_licence_is_shown(
     run = json.loads((tmp_path / "out" / "run.json").read_text())
     assert run["first_picture"]["image_model"] == "painter (Painter)" and run["first_picture"]["licence"] == "openrail"
     assert not drawn
+
+
+def test_without_a_network_that_draws_a_world_is_filmed(
+    lyra: Lyra, tmp_path: Path, teacher_card: Any, drawn: list[Any], imagined: list[Any], few_textures: None
+) -> None:
+    teacher_card()
+    load = pipeline.Pipeline.load
+
+    def unable(device: str = "auto") -> pipeline.Pipeline:
+        loaded = load(device)
+        loaded.teacher.config.illustrates = loaded.teacher.config.text = False  # type: ignore[attr-defined]
+        return loaded
+
+    words = ["--prompt", COURT, "--negative", "trees", "--candidates", "2", "--seed", "3", "--trajectories", "left"]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(pipeline.Pipeline, "load", staticmethod(unable))
+        outcome = lyra("generate", *words, "-o", tmp_path / "out")
+    assert outcome.code == 0, outcome.err
+    assert not drawn and imagined == [(None, None, 1.0)]
+    assert "note: I have never seen: unicorn" in outcome.out and "know no captions" in outcome.out
+    assert "drawn by   worlds, procedural" in outcome.out and "shows      a courtyard" in outcome.out
+    run = json.loads((tmp_path / "out" / "run.json").read_text())
+    first = run["first_picture"]
+    assert (first["drawn_by"], first["chosen"], len(first["candidates"])) == ("worlds", 1, 2)
+    best = first["candidates"][0]
+    assert best["caption"].startswith("a courtyard") and best["layout"] == "courtyard"
+    assert {*best["met"], *best["missing"]} >= {"courtyard", "at sunset", "no tree"} and "courtyard" in best["met"]
+    assert ("lacks" in outcome.out) == bool(best["missing"]) and all(word in outcome.out for word in best["missing"])
+    assert (tmp_path / "out" / "candidates.png").is_file()
 
 
 def test_without_captions_in_its_weights_the_teacher_is_not_told(

@@ -125,11 +125,26 @@ def test_a_probe_is_trained_once_for_a_recipe_and_its_worlds(textures, monkeypat
     assert probe_key(TINY, textures["val"]) != key
 
 
-def test_weights_that_cannot_draw_say_so_before_the_probe_is_trained(textures, quick_networks, monkeypatch):
+@pytest.fixture
+def unable(quick_networks):
+    """A pipeline whose teacher does not draw."""
     from lyra.pipeline import Pipeline
 
     pipeline = Pipeline.load("cpu")
     pipeline.teacher.config.illustrates = False  # type: ignore[misc]
+    return pipeline
+
+
+def test_choices_of_a_network_that_draws_are_refused_before_the_probe_is_trained(textures, unable, monkeypatch):
     monkeypatch.setattr(text, "load_or_train_probe", lambda *_: pytest.fail("the probe was trained"))
-    with pytest.raises(InputError, match="not trained to make a first picture"):
-        evaluate_text(TextProtocol(split="val", count=2, device="cpu"), pipeline)
+    with pytest.raises(InputError, match="guidance and steps"):
+        evaluate_text(TextProtocol(split="val", count=2, guidance=2.0, device="cpu"), unable)
+
+
+def test_the_default_maker_is_judged(textures, unable, monkeypatch):
+    monkeypatch.setattr("lyra.world_pictures.load_textures", lambda path, split, limit: textures[split])
+    monkeypatch.setattr("lyra.world_pictures.SAMPLES", 8)
+    protocol = TextProtocol(split="val", count=3, diverse=1, seeds=2, scenes=0, device="cpu")
+    report = evaluate_text(protocol, unable, TINY, progress=quiet)
+    assert report["diversity"]["same_caption"] > 0.05, "seeds lead to other worlds"
+    assert report["agreement"].keys() == report["probe"].keys()

@@ -67,9 +67,9 @@ class Generate:
     candidates: Annotated[int, arg(metavar="N")] = 1
     """First pictures to draw for the prompt; candidates.png in the folder shows them."""
     choose: Annotated[str, arg(metavar="K|best")] = "best"
-    """Candidate to go on with: its number, or the one of which the prompt explains most."""
+    """Candidate to go on with: its number, or the one that the prompt fits best."""
     image_model: Annotated[Path | None, arg(metavar="FOLDER", help_behavior_hint="")] = None
-    """Folder of a text-to-image pipeline of diffusers that draws the first picture instead of our own network."""
+    """Folder of a text-to-image pipeline of diffusers that draws the first picture instead of a procedural world."""
     model: Annotated[Path | None, arg(metavar="FOLDER", help_behavior_hint="")] = None
     """Networks to use instead of those inside: a folder made by `lyra models import-official`."""
     quality: Literal["published", "balanced", "draft"] = "published"
@@ -144,6 +144,9 @@ class Generate:
             if self.photo is not None:
                 result = pipeline.run(self.photo, options, lines)
             else:
+                from lyra.world_pictures import WorldPainter
+
+                pipeline.painter = WorldPainter()
                 result = pipeline.run_prompt(self.prompt or "", options, lines)
             write_result(result, self.out, self.overwrite, lines, write_page)
         self._report(result, time.perf_counter() - start)
@@ -221,6 +224,11 @@ class Generate:
             total_drawn = len(result.first.candidates)
             print(f"picture    candidate {result.first.chosen + 1} of {total_drawn}, seed {chosen.seed}{agreement}")
             print(f"drawn by   {', '.join(result.first.source.values())}")
+            if result.first.notes:
+                note = result.first.notes[result.first.chosen]
+                print(f"shows      {note['caption']}")
+                if note["missing"]:
+                    print(f"lacks      {', '.join(note['missing'])}")
         print(f"Gaussians  {count:,}")
         print(f"time       {seconds(total)} in all")
         print(f"memory     {mebibytes(peak_memory_mib())} at the peak")

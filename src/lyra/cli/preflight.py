@@ -83,18 +83,18 @@ def require_usable_words(has_photo: bool, options: GenerateOptions) -> tuple[str
     if options.image_model is not None:
         require_image_model(options.image_model)
         notices.append(f"{options.image_model.name}: licence {read_licence(options.image_model)}")
-        if not config.get("text"):
-            notices.append("the teacher's weights know no captions: the prompt shapes the first picture only")
-    elif not config.get("text"):
+    elif has_photo and not config.get("text"):
         raise InputError(
             'these teacher weights were trained without captions (their card does not say "text": true); '
-            "give a photo without --prompt, or add --image-model"
+            "leave the prompt out, or the photo"
         )
-    elif not has_photo and not config.get("illustrates"):
+    elif not has_photo and not config.get("illustrates") and options.guidance is not None:
         raise InputError(
-            "these teacher weights were not trained to draw a first picture (their card does not say "
-            '"illustrates": true); give a photo with the prompt, or add --image-model'
+            "--guidance acts on a network that draws, and these weights do not (their card does not say "
+            '"illustrates": true); leave it out, or add --image-model'
         )
+    if not config.get("text"):
+        notices.append("the teacher's weights know no captions: the prompt shapes the first picture only")
     encoder = load_model(TEXT_MODEL, kind=TextEncoder)
     for words in (options.prompt, options.negative):
         if words is not None:

@@ -27,7 +27,9 @@ from lyra.models.perceptual import SqueezePerceptual
 from lyra.pipeline import Pipeline, resolve_device
 from lyra.results import GenerateOptions
 from lyra.stages import illustrate
-from lyra.stages.illustrate import GUIDANCE, require_illustrator
+from lyra.stages.illustrate import GUIDANCE
+from lyra.structures import InputError
+from lyra.world_pictures import WorldPainter
 from lyra.worlds import load_textures
 from lyra.worlds.captions import CLEAN, Caption, write_caption
 from lyra.worlds.description import Description
@@ -44,7 +46,7 @@ class TextProtocol:
         split: ``test`` or ``val``; captions of their worlds, which training never saw.
         count: captions, of the worlds with seeds 0 … ``count`` - 1.
         seed: of the noise.
-        guidance, steps: of the first pictures; ``None`` for the usual ones.
+        guidance, steps: of first pictures that the teacher draws; ``None`` for the usual ones.
         diverse: of the captions, so many are drawn with ``seeds`` seeds each to see how much pictures differ.
         scenes: of the captions, so many become whole scenes, whose renders are compared with the first picture.
         textures: texture pack, ``None`` for the usual places.
@@ -90,7 +92,8 @@ def evaluate_text(
         protocol: what to draw.
         pipeline: the networks, ``None`` for the embedded ones.
         recipe: of the probe.
-        draw: draws the pictures instead of the pipeline's teacher; whole scenes are then left out.
+        draw: draws the pictures instead of the pipeline's own maker, which is the teacher if its weights were trained
+            to, else `lyra.world_pictures`; whole scenes are left out if there is no pipeline.
         progress: receives lines.
 
     Returns:
@@ -101,14 +104,16 @@ def evaluate_text(
         against the first picture.
 
     Raises:
-        InputError: the teacher was not trained with texts and empty caches.
+        InputError: guidance or steps for a maker that has none.
     """
     protocol = protocol or TextProtocol()
     device = resolve_device(protocol.device)
     if draw is None:
         pipeline = pipeline or Pipeline.load(device)
-        require_illustrator(pipeline.teacher)  # before the probe is trained
-        draw = _teacher_draws(pipeline, protocol)
+        if pipeline.teacher.config.illustrates:
+            draw = _teacher_draws(pipeline, protocol)
+        else:
+            draw = _worlds_are_filmed(pipeline, protocol)
     textures = {split: load_textures(protocol.textures, split) for split in ("train", protocol.split)}
     recipe = recipe or ProbeRecipe()
     probe = load_or_train_probe(recipe, textures["train"], device, progress)
@@ -144,6 +149,20 @@ def _teacher_draws(pipeline: Pipeline, protocol: TextProtocol) -> DrawPicture:
             wording.text, pipeline.teacher, pipeline.tokenizer, NANO_GRID, (seed,), protocol.steps, None, guidance
         )
         return candidate.rgb
+
+    return draw
+
+
+def _worlds_are_filmed(pipeline: Pipeline, protocol: TextProtocol) -> DrawPicture:
+    """The default maker, which looks at worlds of the training split."""
+    if protocol.guidance is not None or protocol.steps is not None:
+        raise InputError("guidance and steps act on a teacher that draws, and these weights do not; leave them out")
+    painter = pipeline.painter = WorldPainter(protocol.textures)
+
+    def draw(caption: str, seed: int) -> Tensor:
+        options = replace(protocol.options(caption), seed=seed)
+        first = painter(pipeline.read_prompt(caption), options, NANO_GRID, pipeline.text_encoder)
+        return first.candidates[0].rgb
 
     return draw
 

@@ -58,6 +58,9 @@ class RecordMaker:
         """
         options = self.options.generate(job.seed)
         if job.prompt is not None:
+            from lyra.world_pictures import WorldPainter
+
+            self.pipeline.painter = self.pipeline.painter or WorldPainter(self.options.textures)
             imagined = self.pipeline.imagine_prompt(job.prompt, options, progress)
         else:
             picture = job.photo if job.photo is not None else self._world(job)

@@ -84,7 +84,7 @@ def _manifest(jobs: Sequence[Job], options: SynthesisOptions) -> Manifest:
     if any(job.world is not None for job in jobs):
         licences.add("procedural worlds: as the pictures of the texture pack are licensed")
     if any(job.prompt is not None for job in jobs):
-        licences.add("first pictures of prompts: as those of the teacher")
+        licences.add("first pictures of prompts: as those of the teacher, or of the texture pack if they show worlds")
     return Manifest(
         LatentSpace.of(load_model(_TOKENIZER, kind=Tokenizer)),
         options.as_record(),

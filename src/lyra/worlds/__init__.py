@@ -2,6 +2,7 @@
 
 from lyra.worlds.film import Clip, SourcePictures, film, film_source, film_standing, source_intrinsics
 from lyra.worlds.layout import KINDS, sample_world
+from lyra.worlds.matching import picture_worlds
 from lyra.worlds.preview import preview
 from lyra.worlds.store import TextureStore
 from lyra.worlds.textures import Catalogue, Split, TextureSet, find_texture_pack, load_textures
@@ -25,6 +26,7 @@ __all__ = [
     "film_standing",
     "find_texture_pack",
     "load_textures",
+    "picture_worlds",
     "preview",
     "sample_world",
     "source_intrinsics",

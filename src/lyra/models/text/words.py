@@ -69,13 +69,13 @@ def nearest_word(word: str, known: Iterable[str]) -> str | None:
     for other in known:
         if abs(len(other) - len(word)) > limit or len(other) < 2:
             continue
-        distance = _typing_errors(word, other)
+        distance = typing_errors(word, other)
         if distance <= limit and (best is None or (distance, other) < best):
             best = (distance, other)
     return best[1] if best else None
 
 
-def _typing_errors(first: str, second: str) -> int:
+def typing_errors(first: str, second: str) -> int:
     """Letters changed, left out, added, or swapped with their neighbour (optimal string alignment distance)."""
     before: list[int] = []
     row = list(range(len(second) + 1))
