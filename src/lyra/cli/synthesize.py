@@ -32,7 +32,7 @@ class Synthesize:
     worlds: Annotated[int | None, arg(metavar="N", help_behavior_hint="")] = None
     """Begin with N procedural worlds, of the seeds SEED, SEED + 1, and so on."""
     prompts: Annotated[Path | None, arg(metavar="FILE", help_behavior_hint="")] = None
-    """Begin with first pictures that the teacher draws of the prompts in a text file, one on each line."""
+    """Begin with first pictures of the prompts in a text file, one on each line, made as by `lyra generate`."""
     trajectories: Annotated[str | None, arg(metavar="NAMES", help_behavior_hint="")] = None
     """Which ways to look around, separated by commas: left,right,up,zoom_out,zoom_in,clockwise. By default all."""
     strength: float = 1.0
