@@ -260,7 +260,7 @@ def test_without_a_network_that_draws_a_world_is_filmed(
     best = first["candidates"][0]
     assert best["caption"].startswith("a courtyard") and best["layout"] == "courtyard"
     assert {*best["met"], *best["missing"]} >= {"courtyard", "at sunset", "no tree"} and "courtyard" in best["met"]
-    assert ("lacks" in outcome.out) == bool(best["missing"]) and all(word in outcome.out for word in best["missing"])
+    assert ("unmet" in outcome.out) == bool(best["missing"]) and all(word in outcome.out for word in best["missing"])
     assert (tmp_path / "out" / "candidates.png").is_file()
 
 

@@ -228,7 +228,7 @@ class Generate:
                 note = result.first.notes[result.first.chosen]
                 print(f"shows      {note['caption']}")
                 if note["missing"]:
-                    print(f"lacks      {', '.join(note['missing'])}")
+                    print(f"unmet      {', '.join(note['missing'])}")
         print(f"Gaussians  {count:,}")
         print(f"time       {seconds(total)} in all")
         print(f"memory     {mebibytes(peak_memory_mib())} at the peak")
