@@ -1,0 +1,116 @@
+"""What follows the two scans of Mamba-2 in Triton: gate, RMS norm, and their sum, one kernel each way.
+
+With s = silu(z) and g_d = y_d s for scan d, out = sum_d w_d g_d / rms(g_d). Sums are float32.
+"""
+
+import torch
+import triton
+import triton.language as tl
+from torch import Tensor
+
+_ROWS = 4
+"""Tokens at once; the backward pass goes through ``_STEPS`` times as many in one program, for fewer partial sums."""
+_STEPS = 4
+
+
+def gated_norm(y: Tensor, z: Tensor, weight: Tensor, eps: float) -> tuple[Tensor, Tensor]:
+    """The normed and gated sum of both scans.
+
+    Args:
+        y: [2, b, l, c] contiguous.
+        z: [b, l, c] gate, with stride 1.
+        weight: [2, c] contiguous.
+        eps: added to the mean square.
+
+    Returns:
+        [b, l, c] in the dtype of y, and 1 / rms [2, b l] float32 for ``gated_norm_backward``.
+    """
+    _, batch, length, channels = y.shape
+    out = torch.empty(y.shape[1:], dtype=y.dtype, device=y.device)
+    scale = torch.empty(2, batch * length, dtype=torch.float32, device=y.device)
+    _forward[(triton.cdiv(batch * length, _ROWS),)](
+        y, z, weight, out, scale, batch * length, length, channels, *z.stride()[:2], eps, ROWS=_ROWS,
+        COLUMNS=triton.next_power_of_2(channels), num_warps=4,
+    )  # fmt: skip
+    return out, scale
+
+
+def gated_norm_backward(
+    d_out: Tensor, y: Tensor, z: Tensor, weight: Tensor, scale: Tensor, dz: Tensor
+) -> tuple[Tensor, Tensor]:
+    """Fill ``dz`` [b, l, c] (stride 1) from contiguous ``d_out`` [b, l, c]; the slopes of y, and of weight [2, c]."""
+    _, batch, length, channels = y.shape
+    dy = torch.empty_like(y)
+    programs = triton.cdiv(batch * length, _ROWS * _STEPS)
+    parts = torch.empty(programs, 2, channels, dtype=torch.float32, device=y.device)
+    _backward[(programs,)](
+        d_out, y, z, weight, scale, dy, dz, parts, batch * length, length, channels, *z.stride()[:2], *dz.stride()[:2],
+        ROWS=_ROWS, STEPS=_STEPS, COLUMNS=triton.next_power_of_2(channels), num_warps=8,
+    )  # fmt: skip
+    return dy, parts.sum(0)
+
+
+@triton.jit
+def _place(rows, columns, length, stride_b, stride_l):
+    token = rows.to(tl.int64)
+    return ((token // length) * stride_b + (token % length) * stride_l)[:, None] + columns[None, :]
+
+
+@triton.jit
+def _of_scan(d, rows, columns, tokens, channels):
+    return (d * tokens + rows).to(tl.int64)[:, None] * channels + columns[None, :]
+
+
+@triton.jit
+def _forward(
+    y, z, weight, out, scale, tokens, length, channels, z_b, z_l, eps, ROWS: tl.constexpr, COLUMNS: tl.constexpr
+):
+    row = tl.program_id(0) * ROWS + tl.arange(0, ROWS)
+    column = tl.arange(0, COLUMNS)
+    inside = (row < tokens)[:, None] & (column < channels)[None, :]
+    gate = tl.load(z + _place(row, column, length, z_b, z_l), mask=inside, other=0.0).to(tl.float32)
+    gate = gate * tl.sigmoid(gate)
+    total = tl.zeros([ROWS, COLUMNS], tl.float32)
+    for d in tl.static_range(2):
+        value = tl.load(y + _of_scan(d, row, column, tokens, channels), mask=inside, other=0.0).to(tl.float32)
+        gated = value * gate
+        factor = tl.rsqrt(tl.sum(gated * gated, axis=1) / channels + eps)
+        tl.store(scale + d * tokens + row, factor, mask=row < tokens)
+        share = tl.load(weight + d * channels + column, mask=column < channels, other=0.0)
+        total += gated * factor[:, None] * share[None, :]
+    tl.store(out + _of_scan(0, row, column, tokens, channels), total.to(out.dtype.element_ty), mask=inside)
+
+
+@triton.jit
+def _backward(
+    d_out, y, z, weight, scale, dy, dz, parts, tokens, length, channels, z_b, z_l, dz_b, dz_l,
+    ROWS: tl.constexpr, STEPS: tl.constexpr, COLUMNS: tl.constexpr,
+):  # fmt: skip
+    program = tl.program_id(0)
+    column = tl.arange(0, COLUMNS)
+    known = column < channels
+    scan = tl.arange(0, 2)
+    sums = tl.zeros([2, COLUMNS], tl.float32)
+    for step in range(STEPS):
+        row = (program * STEPS + step) * ROWS + tl.arange(0, ROWS)
+        inside = (row < tokens)[:, None] & known[None, :]
+        slope = tl.load(d_out + _of_scan(0, row, column, tokens, channels), mask=inside, other=0.0).to(tl.float32)
+        given = tl.load(z + _place(row, column, length, z_b, z_l), mask=inside, other=0.0).to(tl.float32)
+        half = tl.sigmoid(given)
+        gate = given * half
+        d_gate = tl.zeros([ROWS, COLUMNS], tl.float32)
+        for d in tl.static_range(2):
+            own = _of_scan(d, row, column, tokens, channels)
+            value = tl.load(y + own, mask=inside, other=0.0).to(tl.float32)
+            factor = tl.load(scale + d * tokens + row, mask=row < tokens, other=0.0)
+            normed = value * gate * factor[:, None]
+            sums += tl.where((scan == d)[:, None], tl.sum(slope * normed, axis=0)[None, :], 0.0)
+            d_normed = slope * tl.load(weight + d * channels + column, mask=known, other=0.0)[None, :]
+            shared = tl.sum(d_normed * normed, axis=1) / channels
+            d_gated = factor[:, None] * (d_normed - normed * shared[:, None])
+            d_gate += d_gated * value
+            tl.store(dy + own, (d_gated * gate).to(dy.dtype.element_ty), mask=inside)
+        d_z = d_gate * half * (1 + given * (1 - half))
+        tl.store(dz + _place(row, column, length, dz_b, dz_l), d_z.to(dz.dtype.element_ty), mask=inside)
+    target = parts + program.to(tl.int64) * 2 * channels + scan[:, None] * channels + column[None, :]
+    tl.store(target, sums, mask=known[None, :])
