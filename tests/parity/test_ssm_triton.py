@@ -69,7 +69,7 @@ def scan_errors(shape: tuple, dtype: torch.dtype, device: str, sizes: dict[str, 
     ours = scan_arguments(*shape, dtype, device)
     theirs = [value.detach().double().requires_grad_() for value in ours]
     y = fused_scan(*ours, size, **sizes)
-    weight = torch.randn(y.shape, generator=torch.Generator().manual_seed(1)).to(device)
+    weight = torch.randn(y.shape, generator=torch.Generator().manual_seed(1)).to(device, dtype)
     (y.float() * weight).sum().backward()
     expected = plain_scan(*theirs, size)
     (expected * weight).sum().backward()
@@ -110,7 +110,7 @@ def convolution_errors(device: str) -> dict[str, float]:
 
 
 def norm_errors(device: str) -> dict[str, float]:
-    from lyra.nn.gated_norm_triton import gated_norm, gated_norm_backward
+    from lyra.nn.norms_triton import gated_norm, gated_norm_backward
 
     generator = torch.Generator().manual_seed(0)
     given = [torch.randn(*shape, generator=generator) for shape in ((2, 2, 37, 70), (2, 37, 100), (2, 70), (2, 37, 70))]

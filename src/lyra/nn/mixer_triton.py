@@ -1,7 +1,7 @@
 """Bidirectional Mamba-2 between its projections as one differentiable step of few kernels, for GPUs.
 
 Convolution, scan, gate and norm of both directions run together (``causal_conv_triton``, ``ssm_triton``,
-``gated_norm_triton``). Activations keep the dtype that autocast or the tokens give them, parameters and sums are
+``norms_triton``). Activations keep the dtype that autocast or the tokens give them, parameters and sums are
 float32. At 8k tokens launching kernels takes longer than most of them run, so few launches matter as much as fast
 ones: parameters are gathered and their slopes returned as one piece of memory, and the slopes of z, x, B, C and dt land
 where the projection wants them.
@@ -15,7 +15,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from lyra.nn.causal_conv_triton import convolve, convolve_backward
-from lyra.nn.gated_norm_triton import gated_norm, gated_norm_backward
+from lyra.nn.norms_triton import gated_norm, gated_norm_backward, rms_norm, rms_norm_backward
 from lyra.nn.ssm_triton import Scan
 
 _ALIGNMENT = 8
@@ -41,40 +41,42 @@ class MixerSizes:
         return self.inner + 2 * self.state
 
 
-def project(x: Tensor, weight: Tensor) -> Tensor:
-    """x W^T in the dtype that autocast asks for, padded with zeros to a multiple of 8 channels.
+def project(x: Tensor, norm: Tensor, eps: float, weight: Tensor) -> Tensor:
+    """W RMSNorm(x) in the dtype that autocast asks for, padded with zeros to a multiple of 8 channels.
 
     Args:
         x: [b, l, width] tokens.
+        norm: [width] weight of the norm.
+        eps: added to the mean square.
         weight: [channels, width].
     """
     kind = x.device.type
     dtype = torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else x.dtype
-    result: Tensor = _Projection.apply(x, weight, dtype)
+    result: Tensor = _Projection.apply(x, norm, eps, weight, dtype)
     return result
 
 
 class _Projection(torch.autograd.Function):
-    """A linear layer whose output is padded."""
+    """A norm and a linear layer whose output is padded."""
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, weight: Tensor, dtype: torch.dtype) -> Tensor:
+    def forward(ctx: Any, x: Tensor, norm: Tensor, eps: float, weight: Tensor, dtype: torch.dtype) -> Tensor:
         channels, width = weight.shape
         padded = weight.new_zeros(channels + -channels % _ALIGNMENT, width, dtype=dtype)
         padded[:channels].copy_(weight)
-        tokens = x.to(dtype)
-        ctx.save_for_backward(tokens, padded)
-        ctx.given, ctx.weight = x.dtype, weight.dtype
-        ctx.channels = channels
+        x = x.contiguous()
+        tokens, scale = rms_norm(x, norm, eps, dtype)
+        ctx.save_for_backward(x, norm, scale, tokens, padded)
+        ctx.channels, ctx.dtype = channels, weight.dtype
         return tokens @ padded.mT
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, slope: Tensor) -> tuple[Tensor | None, ...]:
-        tokens, padded = ctx.saved_tensors
-        dx = (slope @ padded).to(ctx.given) if ctx.needs_input_grad[0] else None
+        x, norm, scale, tokens, padded = ctx.saved_tensors
         d_weight = slope.flatten(0, 1).mT @ tokens.flatten(0, 1)
-        return dx, d_weight[: ctx.channels].to(ctx.weight), None
+        dx, d_norm = rms_norm_backward(slope @ padded, x, norm, scale)
+        return dx, d_norm.to(norm.dtype), None, d_weight[: ctx.channels].to(ctx.dtype), None
 
 
 def fused_mixer(projected: Tensor, parameters: list[tuple[Tensor, Tensor]], sizes: MixerSizes) -> Tensor:

@@ -195,21 +195,20 @@ class BidirectionalMamba2(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Map tokens [B, N, D] to [B, N, D]."""
-        if runs_fused(x):
-            return self.out_proj(self._mixed(x))
         z, xBC, dt = self.in_proj(x).split(self.sizes, dim=-1)
         forth = self.scans[0](z, xBC, dt)
         back = self.scans[1](z, xBC, dt, reverse=True)
         return self.out_proj(forth + back)
 
-    def _mixed(self, x: Tensor) -> Tensor:
+    def fused(self, x: Tensor, norm: nn.RMSNorm) -> Tensor:
+        """``self(norm(x))`` with the kernels for GPUs."""
         from lyra.nn.mixer_triton import MixerSizes, fused_mixer, project
 
         one, other = self.scans
-        assert isinstance(one, Mamba2Scan) and isinstance(other, Mamba2Scan)
+        assert isinstance(one, Mamba2Scan) and isinstance(other, Mamba2Scan) and norm.eps and one.norm.eps
         parameters = list(zip(one.parameters_in_order(), other.parameters_in_order(), strict=True))
         sizes = MixerSizes(one.inner, one.state, one.head, one.norm.eps)
-        return fused_mixer(project(x, self.in_proj.weight), parameters, sizes)
+        return self.out_proj(fused_mixer(project(x, norm.weight, norm.eps, self.in_proj.weight), parameters, sizes))
 
 
 class MambaBlock(nn.Module):
@@ -228,4 +227,4 @@ class MambaBlock(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Map tokens [B, N, D] to [B, N, D]."""
-        return x + self.mamba(self.norm(x))
+        return x + (self.mamba.fused(x, self.norm) if runs_fused(x) else self.mamba(self.norm(x)))

@@ -182,9 +182,9 @@ class Scan:
         rows, columns = self._new(xBC, 2, self._programs, self.heads, tiles, self.chunk)
         direct = self._new(xBC, self._programs, tiles, self.heads)
         _pairs[(self._programs, tiles, tiles)](
-            dy, xBC, products, steps, sums, rests, d_products, rows, columns, direct, self.length, self.chunks,
-            self.heads, self.batch, self.size, xBC.shape[-1], COLUMNS=self._columns, EXACT=self.exact, num_warps=_WARPS,
-            **self._common,
+            dy, xBC, B, C, steps, sums, rests, d_products, rows, columns, direct, self.length, self.chunks, self.heads,
+            self.batch, self.size, self.state, xBC.shape[-1], COLUMNS=self._columns, BLOCK=min(64, self._block),
+            EXACT=self.exact, num_warps=_WARPS, **self._common,
         )  # fmt: skip
         blocks = triton.cdiv(self.state, min(64, self._block))
         ends, own = self._new(xBC, 2, self.scans, self.batch, self.heads, blocks, self.chunks * self.chunk)
@@ -387,8 +387,12 @@ def _outer_sums(
             weight = tl.exp(gap) * tl.load(steps + k)
         value = _columns(values, first, sign, k, p, length, size, values_l)
         direction = _rows(directions, first, sign, k, n, length, state, directions_l)
-        weighted = (value.to(tl.float32) * weight[None, :]).to(value.dtype)
-        total = tl.dot(weighted, direction, total, input_precision=PRECISION)
+        weighted = value.to(tl.float32) * weight[None, :]
+        rough = weighted.to(value.dtype)
+        total = tl.dot(rough, direction, total, input_precision=PRECISION)
+        if not EXACT:
+            rest = (weighted - rough.to(tl.float32)).to(value.dtype)
+            total = tl.dot(rest, direction, total, input_precision=PRECISION)
     target = out + ((db * chunks + c) * heads + h).to(tl.int64) * size * state + p[:, None] * state + n[None, :]
     tl.store(target, total, mask=(p < size)[:, None] & (n < state)[None, :])
 
@@ -493,8 +497,8 @@ def _mix(
 
 @triton.jit
 def _pairs(
-    dy, x, products, steps, sums, rests, gradient, rows, columns, direct, length, chunks, heads, batch, size, channels,
-    COLUMNS: tl.constexpr, EXACT: tl.constexpr,
+    dy, x, B, C, steps, sums, rests, gradient, rows, columns, direct, length, chunks, heads, batch, size, state,
+    channels, COLUMNS: tl.constexpr, BLOCK: tl.constexpr, EXACT: tl.constexpr,
     CHUNK: tl.constexpr, TILE: tl.constexpr, AGAINST: tl.constexpr, PRECISION: tl.constexpr,
 ):  # fmt: skip
     tiles: tl.constexpr = CHUNK // TILE
@@ -511,7 +515,12 @@ def _pairs(
     row, column = upper * TILE + tl.arange(0, TILE), lower * TILE + tl.arange(0, TILE)
     keep = row[:, None] >= column[None, :]
     spot = program.to(tl.int64) * CHUNK * CHUNK + row[:, None] * CHUNK + column[None, :]
-    product = tl.load(products + spot).to(tl.float32)
+    product = tl.zeros([TILE, TILE], tl.float32)  # again, without the rounding that the results may have
+    for block in range(0, state, BLOCK):
+        n = block + tl.arange(0, BLOCK)
+        one = _rows(C + token * channels, first, sign, row, n, length, state, channels)
+        other = _columns(B + token * channels, first, sign, column, n, length, state, channels)
+        product = tl.dot(one, other, product, input_precision=PRECISION)
     total = tl.zeros([TILE, TILE], tl.float32)
     for h in range(heads):
         slope = _rows(dy + h * size, first, sign, row, p, length, size, heads * size)
@@ -564,7 +573,11 @@ def _gather(
             states + h * size * state + p[:, None] * state + n[None, :],
             mask=(p < size)[:, None] & (n < state)[None, :], other=0.0,
         )  # fmt: skip
-        product = tl.dot(value, held.to(value.dtype), input_precision=PRECISION)
+        rough = held.to(value.dtype)
+        product = tl.dot(value, rough, input_precision=PRECISION)
+        if not EXACT:
+            rest = (held - rough.to(tl.float32)).to(value.dtype)
+            product = tl.dot(value, rest, product, input_precision=PRECISION)
         head = db.to(tl.int64) * heads + h
         table = head * chunks * CHUNK + c * CHUNK
         if OF_B:
