@@ -10,6 +10,8 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
+from lyra.nn.triton_sizes import pieces, room
+
 _TOKENS, _CHANNELS, _WARPS = 32, 64, 4
 _TILES = 8
 """Tiles of tokens that one program of the backward pass goes through, for fewer partial sums."""
@@ -30,7 +32,7 @@ def convolve(x: Tensor, weight: Tensor, bias: Tensor, against: int = 0) -> Tenso
     scans, channels, taps = weight.shape
     batch, length, _ = x.shape
     out = torch.empty(scans, batch, length, channels, dtype=x.dtype, device=x.device)
-    grid = (triton.cdiv(length, _TOKENS), triton.cdiv(channels, _CHANNELS), scans * batch)
+    grid = (pieces(length, _TOKENS), pieces(channels, _CHANNELS), scans * batch)
     _forward[grid](
         x, weight, bias, out, length, channels, batch, *x.stride()[:2], TAPS=taps, AGAINST=against, TOKENS=_TOKENS,
         CHANNELS=_CHANNELS, num_warps=_WARPS,
@@ -45,14 +47,14 @@ def convolve_backward(dy: Tensor, x: Tensor, weight: Tensor, bias: Tensor, dx: T
     """
     scans, channels, taps = weight.shape
     batch, length, _ = x.shape
-    columns = triton.cdiv(channels, _CHANNELS)
-    strips = triton.cdiv(length, _TOKENS * _TILES)
+    columns = pieces(channels, _CHANNELS)
+    strips = pieces(length, _TOKENS * _TILES)
     parts = torch.empty(batch * strips, scans, channels, taps + 1, dtype=torch.float32, device=x.device)
     _slopes[(strips, columns, scans * batch)](
         x, weight, bias, dy, parts, length, channels, batch, *x.stride()[:2], TAPS=taps,
-        ROOM=triton.next_power_of_2(taps + 1), TOKENS=_TOKENS, CHANNELS=_CHANNELS, TILES=_TILES, num_warps=_WARPS,
+        ROOM=room(taps + 1), TOKENS=_TOKENS, CHANNELS=_CHANNELS, TILES=_TILES, num_warps=_WARPS,
     )  # fmt: skip
-    _spread[(triton.cdiv(length, _TOKENS), columns, batch)](
+    _spread[(pieces(length, _TOKENS), columns, batch)](
         weight, dy, dx, length, channels, batch, *dx.stride()[:2], SCANS=scans, TAPS=taps, TOKENS=_TOKENS,
         CHANNELS=_CHANNELS, num_warps=_WARPS,
     )  # fmt: skip

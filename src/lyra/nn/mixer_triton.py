@@ -19,7 +19,7 @@ from lyra.nn.norms_triton import gated_norm, gated_norm_backward, rms_norm, rms_
 from lyra.nn.ssm_triton import Scan
 
 _ALIGNMENT = 8
-"""Rows of matrices of half precision begin at multiples of this many numbers where the fastest products are asked for."""
+"""The fastest products of half precision want rows that begin at multiples of this many numbers."""
 
 
 @dataclass(frozen=True)
@@ -136,8 +136,11 @@ class _Mixer(torch.autograd.Function):
         d_weight, d_bias = convolve_backward(d_mixed, xBC, weight, bias, d_xBC)
         of_pairs = (d_weight, d_bias, *of_scan.unbind(0), d_norm)
         slopes = [value for pair in of_pairs for value in pair]
-        return slope, None, None, *(
-            value.reshape(shape).to(dtype) for value, (shape, dtype) in zip(slopes, ctx.shapes, strict=True)
+        return (
+            slope,
+            None,
+            None,
+            *(value.reshape(shape).to(dtype) for value, (shape, dtype) in zip(slopes, ctx.shapes, strict=True)),
         )
 
 

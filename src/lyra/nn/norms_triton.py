@@ -9,6 +9,8 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
+from lyra.nn.triton_sizes import pieces, room
+
 _ROWS, _ROWS_BACKWARD = 4, 2
 """Tokens at once."""
 _STEPS = 8
@@ -16,12 +18,12 @@ _STEPS = 8
 
 
 def rms_norm(x: Tensor, weight: Tensor, eps: float, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
-    """x [b, l, c] contiguous, normed over the channels, in ``dtype``; and 1 / rms [b l] float32 for ``rms_norm_backward``."""
+    """x [b, l, c] contiguous, normed over the channels, in ``dtype``; 1 / rms [b l] float32 for the backward pass."""
     channels, tokens = x.shape[-1], x.shape[0] * x.shape[1]
     out = torch.empty(x.shape, dtype=dtype, device=x.device)
     scale = torch.empty(tokens, dtype=torch.float32, device=x.device)
-    _rms_norm[(triton.cdiv(tokens, _ROWS),)](
-        x, weight, out, scale, tokens, channels, eps, ROWS=_ROWS, COLUMNS=triton.next_power_of_2(channels), num_warps=4
+    _rms_norm[(pieces(tokens, _ROWS),)](
+        x, weight, out, scale, tokens, channels, eps, ROWS=_ROWS, COLUMNS=room(channels), num_warps=4
     )
     return out, scale
 
@@ -30,11 +32,11 @@ def rms_norm_backward(d_out: Tensor, x: Tensor, weight: Tensor, scale: Tensor) -
     """Slopes of x, in its dtype, and of weight, float32, from contiguous ``d_out``."""
     channels, tokens = x.shape[-1], x.shape[0] * x.shape[1]
     dx = torch.empty_like(x)
-    programs = triton.cdiv(tokens, _ROWS_BACKWARD * _STEPS)
+    programs = pieces(tokens, _ROWS_BACKWARD * _STEPS)
     parts = torch.empty(programs, channels, dtype=torch.float32, device=x.device)
     _rms_norm_backward[(programs,)](
         d_out, x, weight, scale, dx, parts, tokens, channels, ROWS=_ROWS_BACKWARD, STEPS=_STEPS,
-        COLUMNS=triton.next_power_of_2(channels), num_warps=4,
+        COLUMNS=room(channels), num_warps=4,
     )  # fmt: skip
     return dx, parts.sum(0)
 
@@ -54,9 +56,9 @@ def gated_norm(y: Tensor, z: Tensor, weight: Tensor, eps: float) -> tuple[Tensor
     _, batch, length, channels = y.shape
     out = torch.empty(y.shape[1:], dtype=y.dtype, device=y.device)
     scale = torch.empty(2, batch * length, dtype=torch.float32, device=y.device)
-    _gated_norm[(triton.cdiv(batch * length, _ROWS),)](
+    _gated_norm[(pieces(batch * length, _ROWS),)](
         y, z, weight, out, scale, batch * length, length, channels, *z.stride()[:2], eps, ROWS=_ROWS,
-        COLUMNS=triton.next_power_of_2(channels), num_warps=4,
+        COLUMNS=room(channels), num_warps=4,
     )  # fmt: skip
     return out, scale
 
@@ -67,11 +69,11 @@ def gated_norm_backward(
     """Fill ``dz`` [b, l, c] (stride 1) from contiguous ``d_out`` [b, l, c]; the slopes of y, and of weight [2, c]."""
     _, batch, length, channels = y.shape
     dy = torch.empty_like(y)
-    programs = triton.cdiv(batch * length, _ROWS_BACKWARD * _STEPS)
+    programs = pieces(batch * length, _ROWS_BACKWARD * _STEPS)
     parts = torch.empty(programs, 2, channels, dtype=torch.float32, device=y.device)
     _gated_norm_backward[(programs,)](
         d_out, y, z, weight, scale, dy, dz, parts, batch * length, length, channels, *z.stride()[:2], *dz.stride()[:2],
-        ROWS=_ROWS_BACKWARD, STEPS=_STEPS, COLUMNS=triton.next_power_of_2(channels), num_warps=8,
+        ROWS=_ROWS_BACKWARD, STEPS=_STEPS, COLUMNS=room(channels), num_warps=8,
     )  # fmt: skip
     return dy, parts.sum(0)
 

@@ -15,7 +15,9 @@ With dS' the gradient of S', and R_ij = (dy_i . x_j) G_ij exp(s_i - s_j) dt_j fo
 
 and those of dt and A follow from ds by a running sum from the end of the chunk. What cancels in that sum, the row
 against the column sums of R and the r_j against those at the end, is taken of the same numbers, so it does so to
-float32 rounding whatever the dtype of x: otherwise one rounding error of a chunk would enter the gradient of every step.
+float32 rounding whatever the dtype of x: otherwise a rounding error of the chunk would enter the gradient of each step.
+The products behind ds are therefore as good as float32 in half precision too: G is computed again where it is needed,
+and states, which are float32, are rounded to two numbers instead of one.
 
 Steps and their running sums are computed in float64, decays, states and sums are float32; products run in the dtype of
 x. Differences of running sums would lose in float32 what the exponential then shows, so for float32 values each sum is
@@ -27,6 +29,7 @@ a token have a step of zero, which neither decays nor writes.
 """
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import torch
@@ -34,6 +37,8 @@ import triton
 import triton.language as tl
 from torch import Tensor
 from torch.autograd.function import once_differentiable
+
+from lyra.nn.triton_sizes import pieces, room
 
 TILE = 64
 """Rows of the tiles that one program handles."""
@@ -115,25 +120,23 @@ class Scan:
         chunk = chunk or chunk_length(state)
         if chunk % tile or chunk & (chunk - 1) or tile & (tile - 1):
             raise ValueError(f"fused_scan: chunk {chunk} and tile {tile} must be powers of two, a chunk of whole tiles")
-        chunk = min(chunk, max(tile, triton.next_power_of_2(length)))
-        return cls(
-            scans, batch, length, heads, size, state, chunk, tile, against, exact=xBC.dtype == torch.float32
-        )  # fmt: skip
+        chunk = min(chunk, max(tile, room(length)))
+        return cls(scans, batch, length, heads, size, state, chunk, tile, against, xBC.dtype == torch.float32)
 
-    @property
+    @cached_property
     def chunks(self) -> int:
-        return triton.cdiv(self.length, self.chunk)
+        return pieces(self.length, self.chunk)
 
-    @property
+    @cached_property
     def inner(self) -> int:
         return self.heads * self.size
 
     def forward(
         self, xBC: Tensor, dt: Tensor, dt_bias: Tensor, A_log: Tensor, D: Tensor, out: Tensor | None = None
     ) -> tuple[Tensor, tuple[Tensor, ...]]:
-        """y [scans, b, l, inner] from contiguous values and dt [b, l, heads] with stride 1, and what ``backward`` needs.
+        """y [scans, b, l, inner], in ``out`` if given, and what ``backward`` needs.
 
-        ``out`` may give the memory of y.
+        The values must be contiguous, dt [b, l, heads] have stride 1.
         """
         steps, sums, *rest = self._new(xBC, 3 if self.exact else 2, self._programs * self.heads * self.chunk).unbind(0)
         rests = rest[0] if rest else sums  # for half precision rounding does not matter
@@ -144,8 +147,8 @@ class Scan:
         B, C = self._directions(xBC)
         products = xBC.new_empty(self._programs, self.chunk, self.chunk)
         _products[(self._programs, self._tiles, self._tiles)](
-            B, C, products, self.length, self.chunks, self.batch, self.state, xBC.shape[-1], BLOCK=self._block,
-            num_warps=4, **self._common,
+            B, C, products, self.length, self.chunks, self.batch, self.state, xBC.shape[-1],
+            BLOCK=min(64, self._block), num_warps=4, **self._common,
         )  # fmt: skip
         tables = (steps, sums, rests)
         states = self._outer_sums(xBC, B, tables, backward=False)
@@ -186,7 +189,7 @@ class Scan:
             self.batch, self.size, self.state, xBC.shape[-1], COLUMNS=self._columns, BLOCK=min(64, self._block),
             EXACT=self.exact, num_warps=_WARPS, **self._common,
         )  # fmt: skip
-        blocks = triton.cdiv(self.state, min(64, self._block))
+        blocks = pieces(self.state, min(64, self._block))
         ends, own = self._new(xBC, 2, self.scans, self.batch, self.heads, blocks, self.chunks * self.chunk)
         dB, dC = self._directions(d_xBC)
         for of_B, values, held, one, other, out, scalars in (
@@ -209,7 +212,7 @@ class Scan:
     def _outer_sums(self, values: Tensor, directions: Tensor, tables: tuple[Tensor, ...], backward: bool) -> Tensor:
         """[scans b chunks, heads, p, n]: what the tokens of each chunk add to a state (or, backwards, to its slope)."""
         out = self._new(values, self._programs, self.heads, self.size, self.state)
-        _outer_sums[(self._programs * self.heads, triton.cdiv(self.state, self._block))](
+        _outer_sums[(self._programs * self.heads, pieces(self.state, self._block))](
             values, directions, *tables, out, self.length, self.chunks, self.heads, self.batch, self.size, self.state,
             values.shape[-1], directions.stride(2), BACKWARD=backward, COLUMNS=self._columns, BLOCK=self._block,
             EXACT=self.exact, num_warps=_WARPS, **self._common,
@@ -222,7 +225,7 @@ class Scan:
         Backwards, returns parts of exp(s_K) <slope, start> of each chunk, [scans b heads, parts, chunks].
         """
         area = self.size * self.state
-        blocks = triton.cdiv(area, _STATE_BLOCK)
+        blocks = pieces(area, _STATE_BLOCK)
         dots = self._new(added, self.scans * self.batch * self.heads, blocks if backward else 0, self.chunks)
         _carry[(self.scans * self.batch * self.heads, blocks)](
             added, starts, tables[1], dots, self.chunks, self.heads, self.batch, area, BACKWARD=backward,
@@ -254,23 +257,23 @@ class Scan:
     def _new(self, like: Tensor, *shape: int) -> Tensor:
         return torch.empty(shape, dtype=torch.float32, device=like.device)
 
-    @property
+    @cached_property
     def _programs(self) -> int:
         return self.scans * self.batch * self.chunks
 
-    @property
+    @cached_property
     def _tiles(self) -> int:
         return self.chunk // self.tile
 
-    @property
+    @cached_property
     def _columns(self) -> int:
-        return max(16, triton.next_power_of_2(self.size))
+        return max(16, room(self.size))
 
-    @property
+    @cached_property
     def _block(self) -> int:
-        return min(128, max(16, triton.next_power_of_2(self.state)))
+        return min(64 if self.exact else 128, max(16, room(self.state)))
 
-    @property
+    @cached_property
     def _common(self) -> dict[str, Any]:
         precision = "ieee" if self.exact else "tf32"
         return {"CHUNK": self.chunk, "TILE": self.tile, "AGAINST": self.against, "PRECISION": precision}
@@ -647,9 +650,8 @@ def _steps_backward(
             for area in range(areas):
                 last += tl.load(dots + (head * areas + area) * chunks + c).to(tl.float64)
             before = tl.cumsum(d_sum, axis=0)
-            if d + AGAINST == 1:
-                d_rate = before + last
-            else:
+            d_rate = before + last
+            if d + AGAINST == 0:
                 d_rate = tl.sum(d_sum, axis=0) - before + d_sum + last
             rate = -tl.exp(tl.load(A_log + d * heads + h).to(tl.float64))
             _, slope = _step(raw, tl.load(dt_bias + d * heads + h))
