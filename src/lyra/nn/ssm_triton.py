@@ -401,6 +401,30 @@ def _outer_sums(
 
 
 @triton.jit
+def _arriving(added, starts, sums, step, falling, program, db, h, entry, chunks, heads, area, BACKWARD, CHUNK):
+    """Of the chunk met in this step: its number, the places of its state, what it adds, its start, its decay."""
+    c = step + falling * (chunks - 1 - 2 * step)
+    place = ((db * chunks + c) * heads + h).to(tl.int64) * area + entry
+    inside = (entry < area) & (step < chunks)
+    addition = tl.load(added + place, mask=inside, other=0.0)
+    start = addition
+    if BACKWARD:
+        start = tl.load(starts + place, mask=inside, other=0.0)
+    total = tl.load(sums + (program.to(tl.int64) * chunks + c) * CHUNK + CHUNK - 1, mask=step < chunks, other=0.0)
+    return c, place, addition, start, tl.exp(total)
+
+
+@triton.jit
+def _pass_on(state, arriving, added, dots, step, entry, chunks, area, BACKWARD):
+    """Leave the state at the chunk, take up what it adds."""
+    c, place, addition, start, decay = arriving
+    if BACKWARD:
+        tl.store(dots + c, decay * tl.sum(state * start, axis=0), mask=step < chunks)
+    tl.store(added + place, state, mask=(entry < area) & (step < chunks))
+    return state * decay + addition
+
+
+@triton.jit
 def _carry(
     added, starts, sums, dots, chunks, heads, batch, area,
     BACKWARD: tl.constexpr, BLOCK: tl.constexpr, CHUNK: tl.constexpr, AGAINST: tl.constexpr,
@@ -410,20 +434,18 @@ def _carry(
     falling = db // batch + AGAINST  # whether the scan meets the last chunk first
     if BACKWARD:
         falling = 1 - falling
-    c = falling * (chunks - 1)
-    way = 1 - 2 * falling
+    dots += (program * tl.num_programs(1) + part) * chunks
     entry = part * BLOCK + tl.arange(0, BLOCK)
     state = tl.zeros([BLOCK], tl.float32)
-    for _ in range(chunks):
-        place = ((db * chunks + c) * heads + h).to(tl.int64) * area + entry
-        addition = tl.load(added + place, mask=entry < area, other=0.0)
-        decay = tl.exp(tl.load(sums + (program.to(tl.int64) * chunks + c) * CHUNK + CHUNK - 1))
-        if BACKWARD:
-            start = tl.load(starts + place, mask=entry < area, other=0.0)
-            tl.store(dots + (program * tl.num_programs(1) + part) * chunks + c, decay * tl.sum(state * start, axis=0))
-        tl.store(added + place, state, mask=entry < area)
-        state = state * decay + addition
-        c += way
+    for step in range(0, chunks, 2):  # reading takes longest: for several chunks at once
+        one = _arriving(
+            added, starts, sums, step, falling, program, db, h, entry, chunks, heads, area, BACKWARD, CHUNK
+        )  # fmt: skip
+        other = _arriving(
+            added, starts, sums, step + 1, falling, program, db, h, entry, chunks, heads, area, BACKWARD, CHUNK
+        )  # fmt: skip
+        state = _pass_on(state, one, added, dots, step, entry, chunks, area, BACKWARD)
+        state = _pass_on(state, other, added, dots, step + 1, entry, chunks, area, BACKWARD)
 
 
 @triton.jit
