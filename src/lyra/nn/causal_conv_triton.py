@@ -49,7 +49,7 @@ def convolve_backward(dy: Tensor, x: Tensor, weight: Tensor, bias: Tensor, dx: T
     batch, length, _ = x.shape
     columns = pieces(channels, _CHANNELS)
     strips = pieces(length, _TOKENS * _TILES)
-    parts = torch.empty(batch * strips, scans, channels, taps + 1, dtype=torch.float32, device=x.device)
+    parts = torch.empty(batch * strips, scans * channels * (taps + 1), dtype=torch.float32, device=x.device)
     _slopes[(strips, columns, scans * batch)](
         x, weight, bias, dy, parts, length, channels, batch, *x.stride()[:2], TAPS=taps,
         ROOM=room(taps + 1), TOKENS=_TOKENS, CHANNELS=_CHANNELS, TILES=_TILES, num_warps=_WARPS,
@@ -58,8 +58,8 @@ def convolve_backward(dy: Tensor, x: Tensor, weight: Tensor, bias: Tensor, dx: T
         weight, dy, dx, length, channels, batch, *dx.stride()[:2], SCANS=scans, TAPS=taps, TOKENS=_TOKENS,
         CHANNELS=_CHANNELS, num_warps=_WARPS,
     )  # fmt: skip
-    sums = parts.sum(0)
-    return sums[..., :taps], sums[..., taps]
+    d_weight, d_bias = parts.sum(0).split((weight.numel(), bias.numel()))
+    return d_weight.view_as(weight), d_bias.view_as(bias)
 
 
 # A token is addressed by its distance from the first one of the tile, which is found with a 64-bit offset.
@@ -131,9 +131,11 @@ def _slopes(
             share = tl.sum(slope * value, axis=0)
             sums += tl.where((tap == TAPS - 1 - ago)[:, None], share[None, :], 0.0)
         sums += tl.where((tap == TAPS)[:, None], tl.sum(slope, axis=0)[None, :], 0.0)
-    target = ((b * tl.num_programs(0) + strip) * (tl.num_programs(2) // batch) + d) * channels
-    target = parts + (target + c)[None, :] * (TAPS + 1) + tap[:, None]
-    tl.store(target, sums, mask=(tap <= TAPS)[:, None] & known[None, :])
+    scans = tl.num_programs(2) // batch
+    own = d * channels + c[None, :]
+    spot = tl.where((tap < TAPS)[:, None], own * TAPS + tap[:, None], scans * channels * TAPS + own)
+    parts += (b * tl.num_programs(0) + strip).to(tl.int64) * scans * channels * (TAPS + 1)
+    tl.store(parts + spot, sums, mask=(tap <= TAPS)[:, None] & known[None, :])
 
 
 @triton.jit

@@ -103,22 +103,22 @@ class _Mixer(torch.autograd.Function):
     def forward(ctx: Any, projected: Tensor, sizes: MixerSizes, differentiable: bool, *parameters: Tensor) -> Tensor:
         z, xBC, dt = _parts(projected, sizes)
         together = torch.cat([value.flatten() for value in parameters]).float()
-        weight, bias, *of_scan, norm = _stacked(together, [value.numel() for value in parameters[::2]], sizes)
+        weight, bias, dt_bias, A_log, D, norm = _stacked(together, [value.numel() for value in parameters[::2]], sizes)
         if not differentiable:  # one direction after the other needs half the memory
             y = projected.new_empty(2, *projected.shape[:2], sizes.inner)
             for direction in range(2):
                 only = slice(direction, direction + 1)
                 mixed = convolve(xBC, weight[only], bias[only], direction)
                 scan = Scan.of(mixed, sizes.heads, sizes.head, direction)
-                scan.forward(mixed, dt, *(value[only] for value in of_scan), out=y[only])
+                scan.forward(mixed, dt, dt_bias[only], A_log[only], D[only], out=y[only])
                 del mixed
             return gated_norm(y, z, norm, sizes.eps)[0]
         mixed = convolve(xBC, weight, bias)
         ctx.scan = Scan.of(mixed, sizes.heads, sizes.head)
-        y, kept = ctx.scan.forward(mixed, dt, *of_scan)
+        y, kept = ctx.scan.forward(mixed, dt, dt_bias, A_log, D)
         out, scale = gated_norm(y, z, norm, sizes.eps)
         ctx.sizes, ctx.shapes = sizes, [(value.shape, value.dtype) for value in parameters]
-        ctx.save_for_backward(projected, mixed, y, scale, weight, bias, *of_scan, norm, *kept)
+        ctx.save_for_backward(projected, mixed, y, scale, weight, bias, dt_bias, A_log, D, norm, *kept)
         return out
 
     @staticmethod

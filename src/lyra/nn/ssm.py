@@ -167,6 +167,7 @@ class Mamba2Scan(nn.Module):
 
     def parameters_in_order(self) -> tuple[Tensor, ...]:
         """As ``mixer_triton.fused_mixer`` takes them."""
+        assert self.conv1d.bias is not None
         return self.conv1d.weight, self.conv1d.bias, self.dt_bias, self.A_log, self.D, self.norm.weight
 
     def steps(self, dt: Tensor) -> tuple[Tensor, Tensor]:
