@@ -190,16 +190,14 @@ def block_errors(device: str, tokens: int, dtype: torch.dtype = torch.float32) -
     return {name: max(fine[name] / rough[name] - 1, 0) for name in many}
 
 
-CHECKS = {
+ALONE = {"convolution": (convolution_errors,), "norm before": (norm_errors,), "gated norm": (gated_norm_errors,)}
+CHECKS = ALONE | {
     **{f"scan of {shape[0]}": (scan_errors, shape, torch.float32) for shape in SMALL},
     "scan in half precision": (scan_errors, SMALL[1], torch.float16),  # the interpreter has no products of bfloat16
-    "convolution": (convolution_errors,),
-    "norm before": (norm_errors,),
-    "gated norm": (gated_norm_errors,),
     "block": (block_errors, 40),
     "block in half precision": (block_errors, 40, torch.float16),
 }
-CHECKS_COMPILED = CHECKS | {
+CHECKS_COMPILED = ALONE | {
     **{f"scan of {shape[0]}": (scan_errors, shape, torch.float32) for shape in LARGE},
     "scan in half precision": (scan_errors, LARGE[0], torch.bfloat16),
     "block": (block_errors, 300),
