@@ -176,7 +176,7 @@ def test_the_command_passes_every_choice_on(tmp_path, monkeypatch):
         "--stop-after": 2.5, "--recipe": "nano", "--store": tmp_path / "store", "--rate": 0.25, "--accumulate": 3,
     }  # fmt: skip
     given = [str(word) for pair in words.items() for word in pair]
-    flags = ["--compile", "--resume", "--checkpoint-activations", "--shard"]
+    flags = ["--compile", "--eager", "--resume", "--checkpoint-activations", "--shard"]
     assert main(["train", "depth", *given, *flags]) == 0
     options, encoder = asked
     assert encoder == tmp_path / "encoder.safetensors"

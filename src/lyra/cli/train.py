@@ -75,7 +75,9 @@ class Train:
     stills: Annotated[float, arg(metavar="SHARE")] = 0.1
     """Share of examples without any cache: they teach the teacher to draw a first picture (task teacher only)."""
     compile: bool = False
-    """Compile the network; pays on a GPU after about a minute."""
+    """Compile the network; pays on a GPU after some minutes."""
+    eager: bool = False
+    """Launch the kernels one by one where a GPU would replay a recorded step (teacher and frames)."""
     checkpoint_activations: bool = False
     """Compute activations again in the backward pass: less memory, more time (teacher and decoder)."""
     shard: bool = False
@@ -143,6 +145,7 @@ class Train:
             models=self.models,
             stills=self.stills,
             compile=self.compile,
+            eager=self.eager,
             resume=self.resume,
         )
 

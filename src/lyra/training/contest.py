@@ -55,7 +55,7 @@ class Contest(nn.Module):
         return Verdict(rgb, real, imagined, self.adversary.frozen(made, visible))
 
 
-def blended_direction(wanted: Tensor, judged: Tensor, frames: Tensor, share: float) -> Tensor:
+def blended_direction(wanted: Tensor, judged: Tensor, frames: Tensor, share: float | Tensor) -> Tensor:
     """The gradient of a reconstruction loss and of a deception loss with respect to the frames, in a fixed proportion.
 
     Both are losses of ``frames`` (which stays in the graph). The second is scaled to ``share`` of the first one's

@@ -37,6 +37,7 @@ class TrainOptions:
         init: start from these weights: a model name such as ``teacher/nano``, or a folder.
         models: folder with the embedded layout in which the other networks are looked up first.
         compile: compile the network (pays on a GPU after about a minute).
+        eager: launch every kernel of a step from Python, where teacher and frames would replay a recorded step.
         stills: share of the teacher's examples with an empty cache and an unknown first frame, which is how it learns
             to make a first picture from text; 0 leaves them out.
         score: judge the network on unseen data at the end and draw a last sheet.
@@ -67,6 +68,7 @@ class TrainOptions:
     init: str | None = None
     models: Path | None = None
     compile: bool = False
+    eager: bool = False
     stills: float = 0.1
     score: bool = True
     log_every: int = 50

@@ -45,7 +45,8 @@ class SqueezeNet(nn.Module):
 
     def forward(self, rgb: Tensor) -> list[Tensor]:
         """Picture [N, 3, H, W], 0..1, to seven feature maps of `TAP_CHANNELS`, not negative, at strides 2 to 16."""
-        mean = torch.tensor(RGB_MEAN, dtype=rgb.dtype, device=rgb.device)[:, None, None]
+        # filled on the device: a copy from the host would wait for it, and could not be recorded
+        mean = torch.stack([rgb.new_full((1, 1), value) for value in RGB_MEAN])
         x = F.relu(self.stem(rgb * 255 - mean))
         taps = [x]
         for index, fire in enumerate(self.fires):

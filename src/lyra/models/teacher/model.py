@@ -57,7 +57,7 @@ class Teacher(nn.Module):
         if inputs.source is not None:
             first = (inputs.source - self.base(inputs)[:, :, :1]) / config.sigma_data
             scaled = torch.cat([first.to(scaled.dtype), scaled[:, :, 1:]], dim=2)
-            condition[:, :, 0] = 1
+            condition[:, :, :1].fill_(1)
         channels = [scaled, condition]
         for buffer in range(config.buffers):
             channels += [inputs.warped[:, buffer], inputs.mask[:, buffer]]

@@ -24,6 +24,7 @@ from lyra.training.options import TrainOptions
 from lyra.training.pool import ExamplePool, RefreshPlan
 from lyra.training.processes import rank_and_size
 from lyra.training.recipes import find_recipe
+from lyra.training.recorded import RecordedCalls, records_calls
 from lyra.training.seeds import REFRESH, own_randomness
 from lyra.training.task import PooledTask
 from lyra.training.unseen_clips import imagine_latents, unseen_clips
@@ -52,6 +53,9 @@ DECEPTION_FROM, DECEPTION_FULL = 0.05, 0.2
 HOLE_DECEPTION = 3.0
 """In what the cache does not show, the critic counts this much more than elsewhere."""
 
+NUMBERS = ("psnr", "perceptual", "critic", "deceived")
+"""What is logged beside the loss."""
+
 
 class FramesTask(PooledTask):
     """Squared and absolute error, perceptual distance, gradients, and a critic, on crops of 17 frames.
@@ -78,13 +82,19 @@ class FramesTask(PooledTask):
         )
         self.paths = PathBank(FRAMES, device, options.seed)
         self.network: nn.Module = Contest(self._first_model(), self.perceptual).to(device).train()
-        self.wrapped: nn.Module = self.network
+        self.use(self.network)
         self.pool = ExamplePool(options.pool or recipe.pool, WORLDS_PER_REFRESH * VIEWS_PER_WORLD + PHOTO_CLIPS)
         start = min(self.pool.size, 90 if device.type == "cuda" else self.pool.size)
         self.plan = RefreshPlan(self.pool.refreshes_for(start, self.pool.per_refresh), every=6)
         self._catch_up(self.plan.before(step))
         if options.compile:
             self.model.compile()
+
+    def use(self, network: nn.Module) -> None:
+        """Take the network for the following steps; alone on a GPU its kernels are recorded and replayed."""
+        super().use(network)
+        judgement = Judgement(network, self.perceptual)
+        self.judge = RecordedCalls(judgement) if records_calls(self.options, self.device) else judgement
 
     def _first_model(self) -> FrameDecoder:
         if self.options.init:
@@ -153,25 +163,10 @@ class FramesTask(PooledTask):
             z, warped, mask, truth = self._crops()
         count = truth.shape[0] * truth.shape[1]
         picked = torch.randperm(count, device=self.device)[: FRAMES_JUDGED * self.batch]
-        verdict = self.wrapped(z, warped, mask, truth, picked)
-        error = verdict.rgb - truth
-        l1, mse = error.abs().mean(), error.square().mean()
-        made, true = verdict.rgb.flatten(0, 1), truth.flatten(0, 1)
-        perceptual = self.perceptual(made[picked], true[picked]).mean()
-        kept = l1 + 2 * mse + PERCEPTUAL_WEIGHT * perceptual + GRADIENT_WEIGHT * gradient_loss(made, true)
-        weights = 1 + (HOLE_DECEPTION - 1) * (1 - mask.flatten(0, 1)[picked].float())
-        deceived = deception_loss(verdict.judged, weights)
-        critic = critic_loss(verdict.real, verdict.imagined, weights)
         ramp = min(max((progress - DECEPTION_FROM) / (DECEPTION_FULL - DECEPTION_FROM), 0.0), 1.0)
-        direction = blended_direction(kept, deceived, verdict.rgb, DECEPTION_SHARE * ramp)
-        pull = (verdict.rgb * direction).sum()
-        loss = critic + pull + (kept - pull).detach()  # its value is that of the losses, its gradient the direction
-        return loss, {
-            "psnr": -10 * mse.detach().log10(),
-            "perceptual": perceptual.detach(),
-            "critic": critic.detach(),
-            "deceived": deceived.detach(),
-        }
+        share = torch.full((), DECEPTION_SHARE * ramp, device=self.device)
+        loss, *numbers = self.judge(z, warped, mask, truth, picked, share)
+        return loss, {name: number.detach() for name, number in zip(NUMBERS, numbers, strict=True)}
 
     @torch.no_grad()
     def _validate(self, split: Split, worlds: int) -> dict[str, Tensor]:
@@ -214,3 +209,43 @@ class FramesTask(PooledTask):
             self.model, "frames/nano", self.model.config, storage="int8", recipe=recipe,
             seed=self.options.seed, scores=scores, licence=LICENCE, credits=CREDITS, weights_dir=folder,
         )  # fmt: skip
+
+
+class Judgement(nn.Module):
+    """All losses of one batch of crops; everything that depends on the weights, as one call.
+
+    Args:
+        contest: the frame decoder and its critic.
+        perceptual: the fixed network of the perceptual loss, whose weights are not part of this module.
+    """
+
+    def __init__(self, contest: nn.Module, perceptual: SqueezePerceptual) -> None:
+        super().__init__()
+        self.contest = contest
+        self._perceptual = [perceptual]
+
+    def forward(
+        self, z: Tensor, warped: Tensor, mask: Tensor, truth: Tensor, picked: Tensor, share: Tensor
+    ) -> tuple[Tensor, ...]:
+        """One pass of the contest.
+
+        Args:
+            z, warped, mask, truth, picked: as in `Contest.forward`.
+            share: [] length of the critic's pull, see ``DECEPTION_SHARE``.
+
+        Returns:
+            The loss and ``NUMBERS``, all [].
+        """
+        verdict = self.contest(z, warped, mask, truth, picked)
+        error = verdict.rgb - truth
+        l1, mse = error.abs().mean(), error.square().mean()
+        made, true = verdict.rgb.flatten(0, 1), truth.flatten(0, 1)
+        perceptual = self._perceptual[0](made[picked], true[picked]).mean()
+        kept = l1 + 2 * mse + PERCEPTUAL_WEIGHT * perceptual + GRADIENT_WEIGHT * gradient_loss(made, true)
+        weights = 1 + (HOLE_DECEPTION - 1) * (1 - mask.flatten(0, 1)[picked].float())
+        deceived = deception_loss(verdict.judged, weights)
+        critic = critic_loss(verdict.real, verdict.imagined, weights)
+        direction = blended_direction(kept, deceived, verdict.rgb, share)
+        pull = (verdict.rgb * direction).sum()
+        loss = critic + pull + (kept - pull).detach()  # its value is that of the losses, its gradient the direction
+        return loss, -10 * mse.detach().log10(), perceptual.detach(), critic.detach(), deceived.detach()

@@ -1,5 +1,6 @@
 """Train the teacher: denoise latent clips of worlds, told what the 3D cache shows from the same cameras."""
 
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -27,6 +28,7 @@ from lyra.training.options import TrainOptions
 from lyra.training.pool import ExamplePool, RefreshPlan, is_upright
 from lyra.training.processes import rank_and_size
 from lyra.training.recipes import find_recipe
+from lyra.training.recorded import RecordedCalls, records_calls
 from lyra.training.seeds import REFRESH, own_randomness
 from lyra.training.task import PooledTask
 from lyra.training.unseen_clips import imagine_latents, unseen_clips
@@ -47,6 +49,7 @@ TEXT_DROPOUT = 0.15
 """So often an example keeps its captions to itself, for guidance and for prompts that are not given."""
 STILL_LEVELS = (0.7, 2.0, 6.0)
 """Noise levels at which the scores ask how much the text helps."""
+Denoise = Callable[[Tensor, Tensor, TeacherInputs], Tensor]
 
 
 class TeacherTask(PooledTask):
@@ -81,16 +84,24 @@ class TeacherTask(PooledTask):
         self.short_paths = PathBank(FRAMES, device, options.seed + 1, reach=PHOTO_REACH)
         model = self._first_model()
         self.network: nn.Module = model.to(device).train()
-        self.wrapped: nn.Module = self.network
         self.model = model
+        self.use(self.network)
         if options.checkpoint_activations:
             self.model.backbone.enable_gradient_checkpointing()
         self.pool = ExamplePool(options.pool or recipe.pool, WORLDS_PER_REFRESH * VIEWS_PER_WORLD + PHOTO_CLIPS)
         start = min(self.pool.size, 192 if device.type == "cuda" else self.pool.size)
-        self.plan = RefreshPlan(self.pool.refreshes_for(start, self.pool.per_refresh), every=4)
+        self.plan = RefreshPlan(self.pool.refreshes_for(start, self.pool.per_refresh), every=6)
         self._catch_up(self.plan.before(step))
         if options.compile:
             self.model.backbone.compile(dynamic=False)  # clips of both formats and stills: three graphs of fixed shape
+
+    def use(self, network: nn.Module) -> None:
+        """Take the network for the following steps; alone on a GPU its kernels are recorded and replayed."""
+        super().use(network)
+        self.denoise: Denoise = network
+        if records_calls(self.options, self.device):
+            calls = RecordedCalls(Spread(network))
+            self.denoise = lambda x, sigma, told: calls(x, sigma, told.source, told.warped, told.mask, told.text)
 
     def _stills_of(self, share: float) -> int:
         """First pictures in a batch of landscape format, for a share of all examples."""
@@ -158,7 +169,7 @@ class TeacherTask(PooledTask):
         return size[::-1] if upright else size
 
     def loss(self, step: int, progress: float) -> tuple[Tensor, dict[str, float | Tensor]]:
-        """Weighted EDM loss of one batch from the pool; every fourth step some new clips replace old ones."""
+        """Weighted EDM loss of one batch from the pool; every sixth step some new clips replace old ones."""
         with torch.autocast(self.device.type, enabled=False):
             self._catch_up(self.plan.until(step))
         if self.options.compile and self.turns and not self.both_compiled:
@@ -195,17 +206,17 @@ class TeacherTask(PooledTask):
         high = torch.rand(count, device=self.device) < 0.2
         return torch.where(high, largest * (0.3 + 0.7 * torch.rand_like(sigma)), sigma), high
 
-    def _error(self, network: nn.Module, clean: Tensor, sigma: Tensor, inputs: TeacherInputs) -> Tensor:
+    def _error(self, denoise: Denoise, clean: Tensor, sigma: Tensor, inputs: TeacherInputs) -> Tensor:
         """[B, C, t, h, w] squared errors of denoising, in the unit in which all noise levels weigh the same."""
         noisy = clean + sigma[:, None, None, None, None] * torch.randn_like(clean)
         scale = precondition(sigma, self.model.config.sigma_data).out[:, None, None, None, None]
-        error: Tensor = ((network(noisy, sigma, inputs) - clean) / scale).square()
+        error: Tensor = ((denoise(noisy, sigma, inputs) - clean) / scale).square()
         return error
 
     def _clip_loss(self, clean: Tensor, inputs: TeacherInputs) -> tuple[Tensor, dict[str, float | Tensor]]:
         """Loss of all frames but the first, which is given."""
         sigma, high = self._noise_levels(len(clean))
-        error = self._error(self.wrapped, clean, sigma, inputs)[:, :, 1:]
+        error = self._error(self.denoise, clean, sigma, inputs)[:, :, 1:]
         hole = 0.5 - inputs.mask[:, 0].mean(dim=1, keepdim=True) / 2
         loss = (self.importance * (1 + HOLE_WEIGHT * hole[:, :, 1:]) * error).mean()
         return loss, {
@@ -220,7 +231,7 @@ class TeacherTask(PooledTask):
         assert inputs.source is not None
         sigma, _ = self._noise_levels(len(inputs.source))
         blank = empty_cache(inputs.source, self.model.config, inputs.text)
-        return (self.importance * self._error(self.wrapped, inputs.source, sigma, blank)).mean()
+        return (self.importance * self._error(self.denoise, inputs.source, sigma, blank)).mean()
 
     @torch.no_grad()
     def _validate(self, split: Split, worlds: int, steps: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
@@ -284,3 +295,18 @@ class TeacherTask(PooledTask):
             self.network, "teacher/nano", self.model.config, storage="int8", recipe=recipe,
             seed=self.options.seed, scores=scores, licence=LICENCE, credits=CREDITS, weights_dir=folder,
         )  # fmt: skip
+
+
+class Spread(nn.Module):
+    """The teacher, told what it is told one by one."""
+
+    def __init__(self, teacher: nn.Module) -> None:
+        super().__init__()
+        self.teacher = teacher
+
+    def forward(
+        self, x: Tensor, sigma: Tensor, source: Tensor | None, warped: Tensor, mask: Tensor, text: Tensor | None
+    ) -> Tensor:
+        """Estimate the clean latents, as `Teacher.forward` does."""
+        clean: Tensor = self.teacher(x, sigma, TeacherInputs(source, warped, mask, text))
+        return clean
