@@ -47,7 +47,7 @@ def test_less_memory_never_asks_for_more() -> None:
 
 
 def test_pieces_grow_with_the_room_there_is() -> None:
-    pieces = [plan(size).choice.clip_together or 16 for size in (5.5, 7, 9, 14, 30)]
+    pieces = [plan(size).choice.clip_together or 16 for size in (5.8, 7.5, 10, 16, 37)]
     assert pieces == sorted(pieces) and pieces[0] == 1 and pieces[-1] == 16
     assert plan(7).choice.tokens_together == 1 << 15 and plan(30).choice.tokens_together is None
 

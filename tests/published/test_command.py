@@ -137,6 +137,7 @@ def test_a_video_becomes_a_moving_scene(
         (["--size", "70x100", "--force"], "multiples of 16"),
         (["--size", "big"], "not HEIGHTxWIDTH"),
         (["--trajectories", "left"], "all 6 trajectories, 1 were asked for"),
+        (["--exact"], "--exact is for the embedded networks"),
         (["--memory", "lots"], "neither auto nor a number"),
         (["--memory", "0"], "above 0"),
         (["--memory", "0.0001"], "at least 0.0 GiB are needed"),

@@ -57,6 +57,8 @@ class PublishedChoices:
                     f"{lone[0]} is for published networks; name their folder with --model, or leave it out"
                 )
             return None
+        if words.exact:
+            raise InputError("--exact is for the embedded networks; published ones run as their folder says, leave it out")
         load = LoadOptions(
             device=words.device,
             memory=gibibytes(words.memory),

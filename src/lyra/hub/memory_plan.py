@@ -35,8 +35,9 @@ TEACHER_UNITS, TEACHER_UNITS_LEAN = 14, 9.2
 """Tensors of tokens x width that a block holds at once, by the library's code and by `lyra.models.teacher.lean`
 (measured on an H100 with what `SLACK` adds: 14.5 and 9.6)."""
 
-CODEC_UNITS = 8
-"""Feature maps of the finest level that the tokenizer holds at once: input, norm, activation, padded copies, output."""
+CODEC_UNITS = 16
+"""Feature maps of the finest level that the tokenizer holds at once: inputs, norms, activations, padded copies, outputs
+and cuDNN's workspace (measured on an H100, decoding 4, 8 and 16 latent frames at once: 15.5, 15.3 and 14.0)."""
 
 TRUNK_UNITS, TRUNK_UNITS_IN_PIECES, PIECE_UNITS = 23, 7, 72
 """Tensors of tokens x width that the 3D decoder's trunk holds at once: with all tokens (measured on an H100: 20 with

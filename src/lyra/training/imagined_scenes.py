@@ -6,14 +6,13 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from lyra.diffusion import karras_sigmas, sample
 from lyra.models.depth import DepthNet, aligned_depth
 from lyra.models.teacher import Teacher
 from lyra.models.tokenizer import FrameDecoder, Tokenizer
 from lyra.stages.decode import Anchors
 from lyra.stages.frames import decode_frames
-from lyra.stages.imagine import teacher_inputs
 from lyra.stages.warp import warp_clips
+from lyra.training.imagined_latents import imagine_latents
 
 
 @dataclass
@@ -102,12 +101,8 @@ def imagine_scenes(
     depth, _, _ = depth_net.infer(source)
     scene = torch.arange(batch, device=source.device).repeat_interleave(views)
     warped, cache_depth, mask = warp_clips(source[scene], depth[scene], K[scene], c2w.flatten(0, 1))
-    config = teacher.config
-    sigmas = karras_sigmas(steps, config.sigma_min, config.sigma_max)
     with half:
-        inputs = teacher_inputs(tokenizer, source[scene], warped, mask)
-        noise = torch.randn(inputs.warped[:, 0].shape, device=source.device)
-        latents = tokenizer.denormalize(sample(lambda x, sigma: teacher(x, sigma, inputs), noise, sigmas))
+        latents = imagine_latents(teacher, tokenizer, source[scene], warped, mask, steps)
         frames = decode_frames(latents, warped, mask, tokenizer, frame_decoder, together=6)
     return gather_scenes(source, depth, K, c2w, latents, frames, cache_depth, mask, anchor_frames, depth_net)
 

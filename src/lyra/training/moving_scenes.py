@@ -6,16 +6,15 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from lyra.diffusion import karras_sigmas, sample
 from lyra.models.depth import DepthNet, aligned_depth
 from lyra.models.teacher import Teacher
 from lyra.models.tokenizer import FrameDecoder, Tokenizer
 from lyra.stages.background import behind
 from lyra.stages.frames import decode_frames
-from lyra.stages.imagine import teacher_inputs
 from lyra.stages.warp import warp_moving_clips
 from lyra.structures import Cameras, Frames, Gaussians, Views
 from lyra.training.device_data import PathBank
+from lyra.training.imagined_latents import imagine_latents
 
 
 @dataclass
@@ -131,12 +130,8 @@ def _imagined(
     scene = torch.arange(len(source), device=source.device).repeat_interleave(views)
     still = torch.eye(4, device=source.device).expand(len(scene), source.shape[1], 4, 4)
     warped, seen, mask = warp_moving_clips(source[scene], depth[scene], K[scene], still, c2w.flatten(0, 1))
-    config = teacher.config
-    sigmas = karras_sigmas(steps, config.sigma_min, config.sigma_max)
     with torch.autocast(source.device.type, dtype=torch.bfloat16, enabled=source.device.type == "cuda"):
-        inputs = teacher_inputs(tokenizer, source[scene, 0], warped, mask)
-        noise = torch.randn(inputs.warped[:, 0].shape, device=source.device)
-        latents = tokenizer.denormalize(sample(lambda x, sigma: teacher(x, sigma, inputs), noise, sigmas))
+        latents = imagine_latents(teacher, tokenizer, source[scene, 0], warped, mask, steps)
         frames = decode_frames(latents, warped, mask, tokenizer, frame_decoder, together=6)
     return latents, frames, seen, mask
 

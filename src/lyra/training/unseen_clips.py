@@ -5,11 +5,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from lyra.diffusion import karras_sigmas, sample
 from lyra.models.depth import DepthNet
-from lyra.models.teacher import Teacher
-from lyra.models.tokenizer import Tokenizer
-from lyra.stages.imagine import teacher_inputs
 from lyra.training.device_data import PathBank
 from lyra.training.world_clips import world_clips
 from lyra.training.world_feed import WorldFeed
@@ -50,22 +46,3 @@ def unseen_clips(
     torch.manual_seed(SEED)
     everything = torch.ones(worlds, dtype=torch.bool, device=device)
     return UnseenClips(*world_clips(feed.next(), store, paths.draw(worlds, 1), *size, net, everything))
-
-
-@torch.no_grad()
-def imagine_latents(
-    teacher: Teacher, tokenizer: Tokenizer, source: Tensor, warped: Tensor, mask: Tensor, steps: int | None = None
-) -> Tensor:
-    """Raw latents [B, C, t, h, w] of B clips, imagined together.
-
-    Args:
-        teacher, tokenizer: networks.
-        source: [B, 3, H, W] first frames 0…1.
-        warped, mask: as in `UnseenClips`.
-        steps: denoising steps, ``None`` for the teacher's own number.
-    """
-    config = teacher.config
-    inputs = teacher_inputs(tokenizer, source, warped, mask)
-    sigmas = karras_sigmas(steps or config.steps, config.sigma_min, config.sigma_max)
-    noise = torch.randn(inputs.warped[:, 0].shape, device=source.device)
-    return tokenizer.denormalize(sample(lambda x, sigma: teacher(x, sigma, inputs), noise, sigmas))

@@ -18,6 +18,7 @@ from lyra.training.adversary import critic_loss, deception_loss
 from lyra.training.contest import Contest, blended_direction
 from lyra.training.credits import CREDITS, LICENCE
 from lyra.training.device_data import PathBank, PhotoTiles
+from lyra.training.imagined_latents import imagine_latents
 from lyra.training.losses import gradient_loss
 from lyra.training.networks import load_part, load_start
 from lyra.training.options import TrainOptions
@@ -27,7 +28,7 @@ from lyra.training.recipes import find_recipe
 from lyra.training.recorded import RecordedCalls, records_calls
 from lyra.training.seeds import REFRESH, own_randomness
 from lyra.training.task import PooledTask
-from lyra.training.unseen_clips import imagine_latents, unseen_clips
+from lyra.training.unseen_clips import unseen_clips
 from lyra.training.world_clips import draw_times, world_clips
 from lyra.training.world_feed import WorldFeed
 from lyra.worlds import Split, load_textures

@@ -22,6 +22,7 @@ from lyra.training.caption_reader import caption_tokens, drop_rows
 from lyra.training.channel_importance import channel_importance
 from lyra.training.credits import CREDITS, LICENCE
 from lyra.training.device_data import PathBank, PhotoTiles
+from lyra.training.imagined_latents import imagine_latents
 from lyra.training.lifted_photos import lifted_clips
 from lyra.training.networks import load_part, load_start
 from lyra.training.options import TrainOptions
@@ -31,7 +32,7 @@ from lyra.training.recipes import find_recipe
 from lyra.training.recorded import RecordedCalls, records_calls
 from lyra.training.seeds import REFRESH, own_randomness
 from lyra.training.task import PooledTask
-from lyra.training.unseen_clips import imagine_latents, unseen_clips
+from lyra.training.unseen_clips import unseen_clips
 from lyra.training.world_clips import draw_times, world_clips
 from lyra.training.world_feed import WorldFeed
 from lyra.worlds import Split, film_source, load_textures

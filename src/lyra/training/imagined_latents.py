@@ -1,0 +1,29 @@
+"""What the teacher makes of a batch of warped caches, all at once: material to train on, and to score on."""
+
+import torch
+from torch import Tensor
+
+from lyra.diffusion import karras_sigmas, sample
+from lyra.models.teacher import Teacher
+from lyra.models.tokenizer import Tokenizer
+from lyra.stages.imagine import teacher_inputs
+
+
+@torch.no_grad()
+def imagine_latents(
+    teacher: Teacher, tokenizer: Tokenizer, source: Tensor, warped: Tensor, mask: Tensor, steps: int | None = None
+) -> Tensor:
+    """Raw latents [B, C, t, h, w] of B clips, imagined together.
+
+    Args:
+        teacher, tokenizer: networks.
+        source: [B, 3, H, W] first frames 0…1.
+        warped: [B, T, 3, H, W] the 3D cache from their cameras, holes filled.
+        mask: [B, T, H, W] bool, what of it is visible.
+        steps: denoising steps, ``None`` for the teacher's own number.
+    """
+    config = teacher.config
+    inputs = teacher_inputs(tokenizer, source, warped, mask)
+    sigmas = karras_sigmas(steps or config.steps, config.sigma_min, config.sigma_max)
+    noise = torch.randn(inputs.warped[:, 0].shape, device=source.device)
+    return tokenizer.denormalize(sample(lambda x, sigma: teacher(x, sigma, inputs), noise, sigmas))
