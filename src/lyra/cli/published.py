@@ -58,7 +58,9 @@ class PublishedChoices:
                 )
             return None
         if words.exact:
-            raise InputError("--exact is for the embedded networks; published ones run as their folder says, leave it out")
+            raise InputError(
+                "--exact is for the embedded networks; published ones run as their folder says, leave it out"
+            )
         load = LoadOptions(
             device=words.device,
             memory=gibibytes(words.memory),

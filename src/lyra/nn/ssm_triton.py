@@ -402,25 +402,29 @@ def _outer_sums(
 
 @triton.jit
 def _arriving(added, starts, sums, step, falling, program, db, h, entry, chunks, heads, area, BACKWARD, CHUNK):
-    """Of the chunk met in this step: its number, the places of its state, what it adds, its start, its decay."""
+    """Of the chunk met in this step: number, place and existence of its state, what it adds, its start and decay."""
     c = step + falling * (chunks - 1 - 2 * step)
     place = ((db * chunks + c) * heads + h).to(tl.int64) * area + entry
-    inside = (entry < area) & (step < chunks)
+    real = (c >= 0) & (c < chunks)
+    inside = entry < tl.where(real, area, 0)
     addition = tl.load(added + place, mask=inside, other=0.0)
     start = addition
     if BACKWARD:
         start = tl.load(starts + place, mask=inside, other=0.0)
-    total = tl.load(sums + (program.to(tl.int64) * chunks + c) * CHUNK + CHUNK - 1, mask=step < chunks, other=0.0)
-    return c, place, addition, start, tl.exp(total)
+    last = (program.to(tl.int64) * chunks + tl.minimum(tl.maximum(c, 0), chunks - 1)) * CHUNK + CHUNK - 1
+    total = tl.load(sums + last)
+    return c, place, inside, real, addition, start, tl.exp(total)
 
 
 @triton.jit
-def _pass_on(state, arriving, added, dots, step, entry, chunks, area, BACKWARD):
+def _pass_on(state, arriving, added, dots, BACKWARD):
     """Leave the state at the chunk, take up what it adds."""
-    c, place, addition, start, decay = arriving
+    c, place, inside, real, addition, start, decay = arriving
     if BACKWARD:
-        tl.store(dots + c, decay * tl.sum(state * start, axis=0), mask=step < chunks)
-    tl.store(added + place, state, mask=(entry < area) & (step < chunks))
+        dot = decay * tl.sum(state * start, axis=0)
+        if real:
+            tl.store(dots + c, dot)
+    tl.store(added + place, state, mask=inside)
     return state * decay + addition
 
 
@@ -444,8 +448,8 @@ def _carry(
         other = _arriving(
             added, starts, sums, step + 1, falling, program, db, h, entry, chunks, heads, area, BACKWARD, CHUNK
         )  # fmt: skip
-        state = _pass_on(state, one, added, dots, step, entry, chunks, area, BACKWARD)
-        state = _pass_on(state, other, added, dots, step + 1, entry, chunks, area, BACKWARD)
+        state = _pass_on(state, one, added, dots, BACKWARD)
+        state = _pass_on(state, other, added, dots, BACKWARD)
 
 
 @triton.jit
