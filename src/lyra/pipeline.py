@@ -3,6 +3,7 @@
 import math
 from collections.abc import Sequence
 from dataclasses import replace
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +18,10 @@ from lyra.io.images import Photo, fit_photo, read_photo
 from lyra.models.decoder import GaussianDecoder
 from lyra.models.depth import DepthNet
 from lyra.models.image_model import ImageModel
-from lyra.models.teacher import Teacher, require_text
+from lyra.models.teacher import SwiftTeacher, Teacher, require_text
 from lyra.models.text import TextEncoder
 from lyra.models.tokenizer import FrameDecoder, Tokenizer
+from lyra.nn import side_by_side
 from lyra.preset import Preset, nano
 from lyra.raster import render
 from lyra.results import FirstPicture, GenerateOptions, Imagined, Progress, Result, StageReport, Wording
@@ -107,11 +109,11 @@ class Pipeline:
         target = resolve_device(str(device))
         depth_net, tokenizer, teacher, frame_decoder, decoder = MODELS
         return Pipeline(
-            load_model(depth_net, target, kind=DepthNet),
-            load_model(tokenizer, target, kind=Tokenizer),
-            load_model(teacher, target, kind=Teacher),
+            _channels_last(load_model(depth_net, target, kind=DepthNet)),
+            _channels_last(load_model(tokenizer, target, kind=Tokenizer)),
+            load_model(teacher, target, kind=SwiftTeacher),
             load_model(decoder, target, kind=GaussianDecoder),
-            frame_decoder=load_model(frame_decoder, target, kind=FrameDecoder),
+            frame_decoder=_channels_last(load_model(frame_decoder, target, kind=FrameDecoder)),
         )
 
     @property
@@ -283,8 +285,10 @@ class Pipeline:
         steps = options.steps or self.teacher.config.steps
         total = steps * len(conditionings)
 
+        done = count(1)  # clips advance side by side
+
         def on_step(view: int, step: int) -> None:
-            clock.tell(StageReport("imagine", detail=f"{view * steps + step + 1}/{total}"))
+            clock.tell(StageReport("imagine", detail=f"{next(done)}/{total}"))
 
         with clock.stage("imagine", f"{len(conditionings)} trajectories x {steps} steps"):
             text, negative = (wording.text, wording.negative) if wording else (None, None)
@@ -296,7 +300,7 @@ class Pipeline:
 
     def _warp(self, views: Views, trajectories: Sequence[Trajectory]) -> tuple[Conditioning, ...]:
         """The cache as it is seen along each trajectory."""
-        return tuple(warp(views, trajectory) for trajectory in trajectories)
+        return tuple(side_by_side(lambda view: warp(views, trajectories[view]), len(trajectories), self.device))
 
     def recall(self, record: SceneRecord, recolor: int | None = None, progress: Progress | None = None) -> Imagined:
         """Take up a stored record where `imagine` left it; the caches are warped anew, nothing is imagined.
@@ -357,9 +361,7 @@ class Pipeline:
         with clock.stage("recolor"):
             scene = recolor(scene, views, RecolorConfig(self.preset.recolor if asked is None else asked))
         with clock.stage("render"):
-            gaussians, how = scene.gaussians[0], self.preset.render
-            rerender = render(gaussians, scene.source, how)
-            renders = tuple(render(gaussians, c.trajectory.cameras, how) for c in conditionings)
+            rerender = render(scene.gaussians[0], scene.source, self.preset.render)
         return Result(
             imagined.name,
             imagined.photo,
@@ -369,7 +371,6 @@ class Pipeline:
             frames,
             scene,
             rerender,
-            renders,
             tuple(clock.done),
             imagined.options,
             imagined.wording,
@@ -410,6 +411,11 @@ def generate(photo: Path | str | None = None, options: GenerateOptions | None = 
     if options.prompt is None:
         raise InputError("there is nothing to make a scene of; give a photo or a prompt")
     return Pipeline.load(options.device).run_prompt(options.prompt, options)
+
+
+def _channels_last(network: Any) -> Any:
+    """A network with the weights of its convolutions laid out as its feature maps are, in place."""
+    return network.to(memory_format=torch.channels_last)
 
 
 def model_records(names: tuple[str, ...]) -> dict[str, dict[str, str]]:

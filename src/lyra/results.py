@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Literal
 
@@ -10,6 +11,7 @@ from torch import Tensor
 from lyra.io.images import Photo
 from lyra.models.text import UnknownWord
 from lyra.preset import Preset, nano
+from lyra.raster import render
 from lyra.stages import Candidate, RecolorConfig
 from lyra.structures import Conditioning, InputError, Latents, Rendering, Scene, Text, Views
 
@@ -163,7 +165,6 @@ class Result:
         frames: [V, T, 3, H, W] the clips as pixels, 0…1.
         scene: the Gaussians.
         rerender: the scene at the photo's own camera.
-        renders: the scene along the V trajectories.
         stages: seconds and peak memory of each stage.
         options: what was asked for.
     """
@@ -176,7 +177,6 @@ class Result:
     frames: Tensor
     scene: Scene
     rerender: Rendering
-    renders: tuple[Rendering, ...]
     stages: tuple[StageReport, ...]
     options: GenerateOptions
     wording: Wording | None = None
@@ -187,3 +187,13 @@ class Result:
     """Sizes and choices that belong to the networks."""
     models: dict[str, dict[str, str]] = field(default_factory=dict)
     """Checksum and licence of every network that took part."""
+
+    @cached_property
+    def renders(self) -> tuple[Rendering, ...]:
+        """The scene along the V trajectories, [T] pictures each; made when they are asked for."""
+        return tuple(self.rendered(view, slice(None)) for view in range(len(self.conditionings)))
+
+    def rendered(self, view: int, frames: slice | Tensor) -> Rendering:
+        """The scene at the cameras of some frames of one trajectory."""
+        cameras = self.conditionings[view].trajectory.cameras[frames]
+        return render(self.scene.gaussians[0], cameras, self.preset.render)

@@ -3,6 +3,7 @@
 import json
 import platform
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -50,22 +51,24 @@ def write_result(
     from lyra.io.video import write_video  # evaluation runs without a video library
 
     clock = Clock(progress or (lambda report: None), result.latents.z.device)
-    with SceneFolder(out, overwrite=overwrite) as folder:
+    with SceneFolder(out, overwrite=overwrite) as folder, ThreadPoolExecutor(1) as beside:
         with clock.stage("write"):
             scene = replace(result.scene.to("cpu"), provenance=_provenance(result))
             save_scene(folder, scene)
             tour = smooth_tour(result.scene.source, PREVIEW_FRAMES)
             video = render(result.scene.gaussians[0], tour, replace(result.preset.render, depth=False))
-            write_video(folder.path / "preview.mp4", video.rgb.cpu().clamp(0, 1), PREVIEW_FPS)
+            preview = beside.submit(write_video, folder.path / "preview.mp4", video.rgb.cpu(), PREVIEW_FPS)
+            length = result.frames.shape[1]
+            some = torch.tensor([length // 2, length - 1])
             contact_sheet(
                 folder.path / "contact_sheet.png",
                 result.views.to("cpu"),
                 [c.trajectory.name for c in result.conditionings],
-                [c.warped.cpu() for c in result.conditionings],
-                [f.cpu() for f in result.frames],
-                [r.rgb.cpu() for r in result.renders],
+                [c.warped[some].cpu() for c in result.conditionings],
+                [f[some].cpu() for f in result.frames],
+                [result.rendered(view, some).rgb.cpu() for view in range(len(result.conditionings))],
+                [result.preset.kept[frame] for frame in some],
                 result.rerender.rgb[0].cpu(),
-                result.preset.kept,
             )
             if result.first is not None:
                 shown = [(candidate.rgb.cpu(), _candidate_label(candidate)) for candidate in result.first.candidates]
@@ -76,6 +79,7 @@ def write_result(
             cameras_file.write_text(json.dumps(record))
             if extra is not None:
                 extra(folder.path, scene, [path.to("cpu") for path in result.latents.trajectories])
+            preview.result()
         write_run(folder.path, _run_record(result, clock.done))
 
 

@@ -23,6 +23,17 @@ for command in ("", "generate", "render", "view", "export", "models", "models li
 print(" ".join(name for name in sys.modules))
 """
 
+PREPARE_A_SCENE = """
+import sys
+from lyra.cli.entry import parse
+from lyra.cli.published import PublishedChoices
+assert PublishedChoices.of(parse(["generate", "photo.jpg", "-o", "out"])) is None
+import lyra.scene_writer
+from lyra.pipeline import Pipeline
+Pipeline.load("cpu")
+print(" ".join(sys.modules))
+"""
+
 
 def loaded_by(program: str) -> set[str]:
     """Names of the modules that a fresh interpreter holds after ``program``."""
@@ -39,3 +50,10 @@ def test_help_of_every_command_loads_nothing_heavy() -> None:
 
 def test_the_check_sees_torch_when_it_is_loaded() -> None:
     assert "torch" in loaded_by("import sys, lyra; lyra.Frames; print(' '.join(sys.modules))")
+
+
+def test_a_scene_of_the_embedded_networks_waits_for_no_library_of_others() -> None:
+    """Importing diffusers, and what it imports of torch, takes longer than to load the networks."""
+    modules = loaded_by(PREPARE_A_SCENE)
+    assert "lyra.models.teacher.swift" in modules
+    assert not modules.intersection({"diffusers", "transformers", "torch._dynamo"})

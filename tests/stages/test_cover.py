@@ -5,9 +5,10 @@ import torch
 from torch import nn
 
 from lyra.geometry import transform_points
+from lyra.geometry.gaussian_sets import joined
 from lyra.raster import render
 from lyra.stages import CoverConfig, cover
-from lyra.stages.cover import BEHIND
+from lyra.stages.cover import BEHIND, _found
 from lyra.structures import Cameras, Conditioning, Frames, Gaussians, InputError, Scene, Trajectory, Views
 
 HEIGHT, WIDTH, TIMES = 48, 64, 5
@@ -122,6 +123,21 @@ def test_what_one_clip_covered_the_next_one_leaves_alone():
     once = cover(scene, views(), [told], frames, Constant(CLIFF))
     twice = cover(scene, views(), [told, told], frames.repeat(2, 1, 1, 1, 1), Constant(CLIFF))
     assert len(added(scene, twice)) <= 1.1 * len(added(scene, once))
+
+
+def test_gaps_are_those_of_the_whole_scene_rendered_anew_at_every_stop():
+    """Old and new Gaussians are rendered apart; light that passes both is the product of what passes each."""
+    scene, (told, frames), (back, other) = photo_scene(), clip(cameras(0.5)), clip(cameras(-0.3))
+    clips, source = [told, back], views()
+    pictures = torch.cat([frames, 0.5 * other])
+    after = cover(scene, source, clips, pictures, Constant(CLIFF), CoverConfig(every=1))
+    plain = scene.gaussians[0]
+    for frame in range(1, TIMES):
+        for view, one in enumerate(clips):
+            found = _found(plain, source, one, pictures[view, frame], frame, Constant(CLIFF), CoverConfig())
+            plain = joined(plain, found)
+    assert len(plain) > len(scene.gaussians[0]) + 200
+    assert torch.equal(after.gaussians[0].means, plain.means) and torch.equal(after.gaussians[0].colors, plain.colors)
 
 
 @pytest.mark.parametrize("choice", [{"every": -1}, {"transparency": 0.0}, {"transparency": 1.0}])

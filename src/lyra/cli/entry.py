@@ -27,6 +27,7 @@ from lyra.cli.studies import EvaluateAblations, EvaluateOptimisation
 from lyra.cli.synthesize import Synthesize
 from lyra.cli.train import Train
 from lyra.cli.view import View
+from lyra.cli.waiting import wait_briefly
 from lyra.cli.worlds import Worlds
 
 DESCRIPTION = """One photo becomes a 3D scene of Gaussian splats, on this computer, with the networks that ship inside.
@@ -88,8 +89,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     0 success · 1 out of memory, or a check of ``doctor`` that failed · 2 wrong input · 130 interrupted.
     """
-    # On a busy machine OpenMP's threads would burn a core each while they wait; this must be said before torch loads.
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    wait_briefly(os.environ)
     words = list(sys.argv[1:] if arguments is None else arguments)
     if words in (["--version"], ["-V"]):
         print(f"lyra {__version__}")

@@ -120,6 +120,7 @@ class Generate:
 
         from lyra.cli.preflight import require_readable_inputs, require_usable_words
         from lyra.cli.published import PublishedChoices
+        from lyra.cli.waiting import keep_freed_memory
         from lyra.pipeline import Pipeline
         from lyra.results import StageReport
         from lyra.scene_writer import write_result
@@ -136,6 +137,8 @@ class Generate:
                 lines.note(notice)
             lines(StageReport("load"))
             before = time.perf_counter()
+            if choices is None:
+                keep_freed_memory()
             pipeline = choices.open(lines.note) if choices else Pipeline.load(self.device)
             lines(StageReport("load", time.perf_counter() - before, detail=f"networks on {pipeline.device}"))
             if self.photo is not None:

@@ -38,8 +38,6 @@ class PublishedChoices:
         Raises:
             InputError: a choice that cannot be read, or that needs a model folder.
         """
-        from lyra.published import LoadOptions, quality_of
-
         given = {
             "--quality": words.quality != "published",
             "--memory": words.memory != "auto",
@@ -61,6 +59,8 @@ class PublishedChoices:
             raise InputError(
                 "--exact is for the embedded networks; published ones run as their folder says, leave it out"
             )
+        from lyra.published import LoadOptions, quality_of  # seconds that the embedded networks do not need
+
         load = LoadOptions(
             device=words.device,
             memory=gibibytes(words.memory),

@@ -120,7 +120,8 @@ def load_model(
         name: registered name, or the path of a folder with ``model.safetensors`` and ``card.json``.
         device: where the model is put.
         weights_dir: weights folder; default is that of ``LYRA_WEIGHTS_DIR``, else the embedded one.
-        kind: the class that is needed; the name alone says only at run time which one it gives.
+        kind: the class that is needed; the name alone says only at run time which one it gives. One that is derived
+            from the registered class is built in its place: it reads the same weights.
 
     Raises:
         InputError: unknown name, absent or damaged files (wrong checksum), a model of another class than ``kind``, or
@@ -131,7 +132,9 @@ def load_model(
     if isinstance(name, str) and name in known_names() and card.name != name:
         raise InputError(f"{card_path}: the card is that of {card.name}, not of {name}; restore the file")
     found_class = model_class(card.name)
-    if not issubclass(found_class, kind):
+    if issubclass(kind, found_class):
+        found_class = kind
+    elif not issubclass(found_class, kind):
         raise InputError(f"{name} is a {found_class.__name__}; a {kind.__name__} is needed here, name one of those")
     config = config_from_dict(config_class(card.name), card.config, f"{card_path}: config")
     try:

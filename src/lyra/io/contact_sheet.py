@@ -33,8 +33,8 @@ def contact_sheet(
     warped: Sequence[Tensor],
     teacher: Sequence[Tensor],
     renders: Sequence[Tensor],
+    numbers: Sequence[int],
     rerender: Tensor | None = None,
-    numbers: Sequence[int] | None = None,
 ) -> None:
     """Write the sheet: top row input, depth and re-rendered input, then a row for each trajectory.
 
@@ -42,9 +42,9 @@ def contact_sheet(
         path: PNG file.
         views: the input with its depth.
         names: V trajectory names.
-        warped, teacher, renders: V clips [T, 3, H, W] 0…1; the middle and the last frame of each are shown.
+        warped, teacher, renders: of V clips the frames that are shown, [S, 3, H, W] 0…1.
+        numbers: S numbers of these frames, counted from 0.
         rerender: [3, H, W] the scene at the input's own camera.
-        numbers: T frame numbers of the clips, where they are a part of longer ones.
     """
     scale = CELL / max(views.frames.height, views.frames.width)
     size = (round(views.frames.width * scale), round(views.frames.height * scale))
@@ -55,8 +55,8 @@ def contact_sheet(
     for name, *clips in zip(names, warped, teacher, renders, strict=True):
         row = []
         for label, clip in zip(("3D cache", "teacher", "3D scene"), clips, strict=True):
-            shown = (len(clip) // 2, len(clip) - 1)
-            row += [(f"{name}: {label}, {(numbers[f] if numbers else f) + 1}", clip[f]) for f in shown]
+            pictures = zip(numbers, clip, strict=True)
+            row += [(f"{name}: {label}, {number + 1}", picture) for number, picture in pictures]
         rows.append(row)
     columns = max(len(row) for row in rows)
     sheet = Image.new("RGB", (columns * size[0], len(rows) * (size[1] + MARGIN)), "white")

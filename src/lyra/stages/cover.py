@@ -9,7 +9,8 @@ from torch import Tensor
 from lyra.geometry import transform_points, unproject
 from lyra.geometry.gaussian_sets import joined
 from lyra.models.depth import DepthNet, aligned_depth
-from lyra.raster import render
+from lyra.nn import side_by_side
+from lyra.raster import RenderOptions, render
 from lyra.structures import Cameras, Conditioning, Gaussians, InputError, Scene, Views
 
 FOOTPRINT = 0.45
@@ -20,6 +21,7 @@ BEHIND = 1.01
 PUSH, PUSHES = 1.06, 25
 """A point that would stand before the source picture is moved away along its ray, so much and so often."""
 SAME_POSE = 1e-3
+_NO_DEPTH = RenderOptions(depth=False)
 MOMENT_GAPS = 0.002
 """Of a moving scene, gaps of a moment that are smaller than this share of a picture stay."""
 
@@ -73,10 +75,29 @@ def cover(
     """
     config = config or CoverConfig()
     gaussians = scene.gaussians[0]
-    for view, frame in _stops(conditionings, views.cameras, config.every):
-        added = _found(gaussians, views, conditionings[view], frames[view, frame], frame, depth_net, config)
-        gaussians = joined(gaussians, added)
-    return replace(scene, gaussians=(gaussians, *scene.gaussians[1:]))
+    stops = list(_stops(conditionings, views.cameras, config.every))
+    if not stops:
+        return scene
+    cameras = [conditionings[view].trajectory.cameras[frame] for view, frame in stops]
+    poses, K = (torch.cat([getattr(camera, name) for camera in cameras]) for name in ("c2w", "K"))
+    through = 1 - render(gaussians, replace(cameras[0], c2w=poses, K=K), _NO_DEPTH).alpha
+    # what is added makes gaps smaller, never larger: where there is none now, there will be none
+    open_at = [at for at, gap in enumerate(through > config.transparency) if bool(gap.any())]
+
+    def depth_at(number: int) -> Tensor:
+        view, frame = stops[open_at[number]]
+        return _depth(depth_net, frames[view, frame], conditionings[view], frame)
+
+    added = gaussians[:0]
+    depths = side_by_side(depth_at, len(open_at), frames.device)
+    for at, depth in zip(open_at, depths, strict=True):
+        # light passes the old Gaussians and then the new ones, in whatever order they stand
+        left = through[at] * (1 - render(added, cameras[at], _NO_DEPTH).alpha[0])
+        gap = left > config.transparency
+        if float(gap.sum()) > config.smallest * gap.numel():
+            view, frame = stops[at]
+            added = joined(added, _lifted(frames[view, frame].clamp(0, 1), depth, gap, cameras[at], views))
+    return replace(scene, gaussians=(joined(gaussians, added), *scene.gaussians[1:]))
 
 
 @torch.no_grad()
@@ -131,8 +152,13 @@ def _found(
     gap = render(gaussians, camera).alpha[0] < 1 - config.transparency
     if float(gap.sum()) <= config.smallest * gap.numel():
         return gaussians[:0]
-    depth = aligned_depth(depth_net, picture[None], told.depth[frame : frame + 1], told.mask[frame : frame + 1])
-    return _lifted(picture, depth[0], gap, camera, views)
+    return _lifted(picture, _depth(depth_net, picture, told, frame), gap, camera, views)
+
+
+def _depth(depth_net: DepthNet, picture: Tensor, told: Conditioning, frame: int) -> Tensor:
+    """z [H, W] of frame ``frame`` of a clip, ``picture`` [3, H, W]."""
+    one = slice(frame, frame + 1)
+    return aligned_depth(depth_net, picture[None], told.depth[one], told.mask[one])[0]
 
 
 def _stops(conditionings: Sequence[Conditioning], source: Cameras, every: int) -> Iterator[tuple[int, int]]:

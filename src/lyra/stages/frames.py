@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 
 from lyra.models.tokenizer import FrameDecoder, Tokenizer
-from lyra.nn import reduced_precision
+from lyra.nn import reduced_precision, side_by_side
 
 
 @torch.no_grad()
@@ -25,15 +25,18 @@ def decode_frames(
         mask: [B, T, H, W] bool, what of the caches is visible.
         tokenizer: whose space the latents are in.
         frame_decoder: decodes with the caches at hand; ``None`` for the tokenizer's own decoder, which needs none.
-        together: clips decoded at once.
+        together: clips that are one batch.
         exact: compute in float32 where bfloat16 would be faster (`lyra.nn.reduced_precision`).
 
     Returns:
         [B, T, 3, H, W] 0…1.
     """
-    parts = []
-    for one, shown, seen in zip(z.split(together), warped.split(together), mask.split(together), strict=True):
+    batches = list(zip(z.split(together), warped.split(together), mask.split(together), strict=True))
+
+    def decoded(index: int) -> Tensor:
+        one, shown, seen = batches[index]
         with reduced_precision(z.device, exact):
             told = tokenizer.decode(one).transpose(1, 2) if frame_decoder is None else frame_decoder(one, shown, seen)
-        parts.append(told.float().clamp(0, 1))
-    return torch.cat(parts)
+        return told.float().clamp_(0, 1)
+
+    return torch.cat(side_by_side(decoded, len(batches), z.device))

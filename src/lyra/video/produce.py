@@ -7,6 +7,7 @@ import platform
 import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, replace
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -37,7 +38,7 @@ from lyra.video.road import MovingChunk, MovingRoad
 from lyra.video.workshop import Workshop, fingerprint
 
 _SHEET = "contact_sheet.png"
-_SHOWN = (0, 8, 16)
+_SHOWN = (8, 16)
 _MOST_IN_PAGE = 17
 _MOST_IN_4DGS = 64
 
@@ -250,9 +251,10 @@ def _run(
 ) -> MovingChunk:  # fmt: skip
     steps = road.options.steps or road.networks.teacher.config.steps
     total = steps * len(road.options.trajectories or road.networks.preset.trajectories)
+    done = count(1)  # clips advance side by side
 
     def on_step(view: int, step: int) -> None:
-        clock.tell(StageReport(f"{label}imagine", detail=f"{view * steps + step + 1}/{total}"))
+        clock.tell(StageReport(f"{label}imagine", detail=f"{next(done)}/{total}"))
 
     return road.run(chunk, rgb, wanted, before, K, shared, lambda name: clock.stage(f"{label}{name}"), on_step)
 
@@ -281,8 +283,8 @@ def _write_sheet(path: Path, made: MovingChunk, networks: Pipeline) -> None:
         [told.warped[shown].cpu() for told in made.conditionings],
         [clip[shown].cpu() for clip in made.frames],
         renders,
-        again,
         [made.chunk.first + frame for frame in shown],
+        again,
     )
 
 

@@ -176,3 +176,14 @@ def test_equalise_keeps_the_function_and_gives_unit_channels():
         tokenizer.fine_encoder[0].mix.linear.weight[0, 0] = 1.0
     with pytest.raises(ValueError, match="fresh tokenizer"):
         equalise(tokenizer, clip)
+
+
+@pytest.mark.parametrize("frames", [1, 9, 17])
+def test_without_gradients_the_mix_over_time_is_a_sum_of_products(frames: int) -> None:
+    """The two ways to compute it agree: joined cells where gradients or bfloat16 are wanted, sums elsewhere."""
+    net, video = awake(), torch.rand(2, 3, frames, 24, 16)
+    z = net.encode(video)
+    assert z.requires_grad
+    with torch.no_grad():
+        torch.testing.assert_close(net.encode(video), z.detach(), rtol=0, atol=2e-6)
+        torch.testing.assert_close(net.decode(z), net.decode(z.requires_grad_()).detach(), rtol=0, atol=2e-6)

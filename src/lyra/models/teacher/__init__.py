@@ -5,10 +5,12 @@ from lyra.models.teacher.guidance import require_text, text_denoiser
 from lyra.models.teacher.inputs import TeacherInputs, empty_cache, pool_mask
 from lyra.models.teacher.model import Teacher
 from lyra.models.teacher.published import PublishedInputs, PublishedTeacher, frame_noise
+from lyra.models.teacher.swift import SwiftTeacher
 
 __all__ = [
     "PublishedInputs",
     "PublishedTeacher",
+    "SwiftTeacher",
     "Teacher",
     "TeacherConfig",
     "TeacherInputs",

@@ -1,12 +1,16 @@
 """The diffusion teacher: conditioning channels, EDM preconditioning, and the Cosmos backbone of diffusers."""
 
+from typing import Any
+
 import torch
-from diffusers import CosmosTransformer3DModel
 from torch import Tensor, nn
 
 from lyra.diffusion import precondition
 from lyra.models.teacher.config import TeacherConfig
 from lyra.models.teacher.inputs import TeacherInputs
+
+PATCH = (1, 2, 2)
+"""Latent cells of a token: frames, rows, columns."""
 
 
 class Teacher(nn.Module):
@@ -20,7 +24,12 @@ class Teacher(nn.Module):
     def __init__(self, config: TeacherConfig) -> None:
         super().__init__()
         self.config = config
-        self.backbone = CosmosTransformer3DModel(
+        self.backbone: Any = self._backbone(config)
+
+    def _backbone(self, config: TeacherConfig) -> nn.Module:
+        from diffusers import CosmosTransformer3DModel  # seconds, which `lyra.models.teacher.swift` does without
+
+        return CosmosTransformer3DModel(
             in_channels=config.in_channels,
             out_channels=config.latent_channels,
             num_attention_heads=config.heads,
@@ -30,7 +39,7 @@ class Teacher(nn.Module):
             text_embed_dim=config.text_dim,
             adaln_lora_dim=config.adaln_lora_dim,
             max_size=config.max_size,
-            patch_size=(1, 2, 2),
+            patch_size=PATCH,
             rope_scale=config.rope_scale,
             concat_padding_mask=False,
             extra_pos_embed_type="learnable" if config.learnable_positions else None,

@@ -56,10 +56,15 @@ class FrameDecoder(nn.Module):
             raise InputError("the frame decoder has other sizes than the tokenizer; give it the tokenizer's widths")
         self.load_state_dict(own | shared)
 
-    def _cubes(self, video: Tensor) -> Tensor:
-        """[B, T', H/4, W/4, 64 c] of [B, T, c, H, W]: cubes of 4 x 4 x 4 pixels; the first frame fills one alone."""
+    def _cubes(self, warped: Tensor, mask: Tensor) -> Tensor:
+        """[B, T', H/4, W/4, 256] of the cache: cubes of 4 x 4 x 4 pixels in -1…1; the first frame fills one alone."""
         patch = self.config.patch
-        video = torch.cat((video[:, :1].expand(-1, patch - 1, -1, -1, -1), video), dim=1)
+        batch, frames, _, height, width = warped.shape
+        video = warped.new_empty(batch, patch - 1 + frames, 4, height, width)
+        own = video[:, patch - 1 :]
+        own[:, :, :3], own[:, :, 3] = warped, mask
+        own.mul_(2).sub_(1)
+        video[:, : patch - 1] = own[:, :1]
         return rearrange(video, "b (t i) c (h j) (w k) -> b t h w (i j k c)", i=patch, j=patch, k=patch)
 
     def _frames(self, cubes: Tensor) -> Tensor:
@@ -93,7 +98,7 @@ class FrameDecoder(nn.Module):
         merge = config.temporal_merge
         x = self.split(self.coarse_decoder(self.from_latent(z.permute(0, 2, 3, 4, 1))))
         x = rearrange(x, "b t h w (i j k c) -> b (t i) (h j) (w k) c", i=merge, j=2, k=2)[:, merge - 1 :]
-        told = self._cubes(torch.cat((warped * 2 - 1, mask[:, :, None].to(warped.dtype) * 2 - 1), dim=2))
+        told = self._cubes(warped, mask)
         x = self.fine_decoder(x + self.cache_in(told.to(x.dtype)))
         plain, gate = self._frames(self.patch_out(x)), self._frames(torch.sigmoid(self.gate_out(x)))
         plain = (plain + 1) / 2
@@ -106,7 +111,9 @@ class FrameDecoder(nn.Module):
 def _calmed(frames: Tensor, mask: Tensor, reach: int, cell: int) -> Tensor:
     """Frames [B, T, 3, H, W], averaged over ``cell`` pixels where a mask [B, T, H, W] is empty within ``reach``."""
     flat = frames.flatten(0, 1)
-    near = F.max_pool2d(mask.flatten(0, 1)[:, None].to(flat.dtype), 2 * reach + 1, 1, reach)
+    near = mask.flatten(0, 1)[:, None].to(flat.dtype)
+    for side, margin in (((1, 2 * reach + 1), (0, reach)), ((2 * reach + 1, 1), (reach, 0))):
+        near = F.max_pool2d(near, side, 1, margin)  # a square is its rows, then its columns
     share = 1 - _mean(near, SOFT)
     return (flat + share * (_mean(flat, cell) - flat)).unflatten(0, frames.shape[:2])
 

@@ -28,10 +28,23 @@ class CausalMix(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """[B, T, H, W, C] to the same shape."""
+        if not torch.is_grad_enabled() and not torch.is_autocast_enabled(x.device.type):
+            return self._summed(x)
         first = x[:, :1]
         one_before = torch.cat((first, x[:, :-1]), dim=1)
         two_before = torch.cat((first, one_before[:, :-1]), dim=1)
         return self.linear(torch.cat((x, one_before, two_before), dim=-1))
+
+    def _summed(self, x: Tensor) -> Tensor:
+        """The same as a sum of three products; joining the cells takes as long as multiplying them."""
+        now, *before = (weight.T for weight in self.linear.weight.chunk(3, dim=1))
+        result = torch.empty(x.shape, dtype=x.dtype, device=x.device)
+        for clip, target in zip(x.flatten(2, 3), result.flatten(2, 3), strict=True):
+            for time, cells in enumerate(target):
+                torch.addmm(self.linear.bias, clip[time], now, out=cells)
+                for back, weight in enumerate(before, 1):
+                    cells.addmm_(clip[max(time - back, 0)], weight)
+        return result
 
 
 class ResidualBlock(nn.Module):
