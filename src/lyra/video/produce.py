@@ -33,6 +33,7 @@ from lyra.stages import still_cameras
 from lyra.structures import Cameras, InputError, Scene, Trajectory
 from lyra.video.chunks import Chunk, plan_chunks
 from lyra.video.films import film_moments
+from lyra.video.freed_memory import return_freed_memory
 from lyra.video.options import CAMERA_WORDS, VideoOptions
 from lyra.video.road import MovingChunk, MovingRoad
 from lyra.video.workshop import Workshop, fingerprint
@@ -177,6 +178,7 @@ def _make_chunks(
         }
         workshop.put(made, made.views.cameras.K[0], record, sheet)
         del made, clip, before
+        return_freed_memory()
 
 
 def _clock_times(plan: ClipPlan) -> tuple[float, ...]:
