@@ -9,7 +9,8 @@ from typing import Any
 __version__ = "0.1.0"
 
 _HOMES = {
-    "lyra.pipeline": ("Pipeline", "generate"),
+    "lyra.one_call": ("generate",),
+    "lyra.pipeline": ("Pipeline",),
     "lyra.results": ("GenerateOptions", "Result", "StageReport"),
     "lyra.scene_writer": ("write_result",),
     "lyra.exports": ("ExportReport", "export"),

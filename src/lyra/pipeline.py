@@ -404,24 +404,6 @@ class Pipeline:
         return plan(views, self.preset.frames, names, options.strength, generator)
 
 
-def generate(photo: Path | str | None = None, options: GenerateOptions | None = None, **choices: Any) -> Result:
-    """Make a 3D scene of one photo, or of a prompt, with the embedded networks.
-
-    Args:
-        photo: image file; without one, ``prompt`` among the options says what the first picture shows.
-        options: what to do; or give the fields of ``GenerateOptions`` as keywords.
-
-    Raises:
-        InputError: neither photo nor prompt, or anything wrong with either.
-    """
-    options = options or GenerateOptions(**choices)
-    if photo is not None:
-        return Pipeline.load(options.device).run(Path(photo), options)
-    if options.prompt is None:
-        raise InputError("there is nothing to make a scene of; give a photo or a prompt")
-    return Pipeline.load(options.device).run_prompt(options.prompt, options)
-
-
 def _channels_last(network: Any) -> Any:
     """A network with the weights of its convolutions laid out as its feature maps are, in place."""
     return network.to(memory_format=torch.channels_last)

@@ -120,7 +120,7 @@ class Generate:
 
         from lyra.cli.preflight import require_readable_inputs, require_usable_words
         from lyra.cli.published import PublishedChoices
-        from lyra.cli.waiting import keep_freed_memory
+        from lyra.freed_memory import keep_freed_memory
         from lyra.pipeline import Pipeline
         from lyra.results import StageReport
         from lyra.scene_writer import write_result

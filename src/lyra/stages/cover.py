@@ -82,7 +82,7 @@ def cover(
     poses, K = (torch.cat([getattr(camera, name) for camera in cameras]) for name in ("c2w", "K"))
     through = 1 - render(gaussians, replace(cameras[0], c2w=poses, K=K), _NO_DEPTH).alpha
     # what is added makes gaps smaller, never larger: where there is none now, there will be none
-    open_at = [at for at, gap in enumerate(through > config.transparency) if bool(gap.any())]
+    open_at = [at for at, gap in enumerate(through > config.transparency) if _is_large(gap, config)]
 
     def depth_at(number: int) -> Tensor:
         view, frame = stops[open_at[number]]
@@ -94,7 +94,7 @@ def cover(
         # light passes the old Gaussians and then the new ones, in whatever order they stand
         left = through[at] * (1 - render(added, cameras[at], _NO_DEPTH).alpha[0])
         gap = left > config.transparency
-        if float(gap.sum()) > config.smallest * gap.numel():
+        if _is_large(gap, config):
             view, frame = stops[at]
             added = joined(added, _lifted(frames[view, frame].clamp(0, 1), depth, gap, cameras[at], views))
     return replace(scene, gaussians=(joined(gaussians, added), *scene.gaussians[1:]))
@@ -150,9 +150,14 @@ def _found(
     """Gaussians for the gaps that frame ``frame`` of one clip sees."""
     camera, picture = told.trajectory.cameras[frame], picture.clamp(0, 1)
     gap = render(gaussians, camera).alpha[0] < 1 - config.transparency
-    if float(gap.sum()) <= config.smallest * gap.numel():
+    if not _is_large(gap, config):
         return gaussians[:0]
     return _lifted(picture, _depth(depth_net, picture, told, frame), gap, camera, views)
+
+
+def _is_large(gap: Tensor, config: CoverConfig) -> bool:
+    """Whether the pixels of a mask [H, W] are enough to be filled."""
+    return float(gap.sum()) > config.smallest * gap.numel()
 
 
 def _depth(depth_net: DepthNet, picture: Tensor, told: Conditioning, frame: int) -> Tensor:

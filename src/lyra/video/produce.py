@@ -16,6 +16,7 @@ from torch import Tensor
 
 from lyra import __version__
 from lyra.clock import Clock
+from lyra.freed_memory import return_freed_memory
 from lyra.geometry import intrinsics_from_fov
 from lyra.hub import config_to_dict
 from lyra.io.contact_sheet import contact_sheet
@@ -33,7 +34,6 @@ from lyra.stages import still_cameras
 from lyra.structures import Cameras, InputError, Scene, Trajectory
 from lyra.video.chunks import Chunk, plan_chunks
 from lyra.video.films import film_moments
-from lyra.video.freed_memory import return_freed_memory
 from lyra.video.options import CAMERA_WORDS, VideoOptions
 from lyra.video.road import MovingChunk, MovingRoad
 from lyra.video.workshop import Workshop, fingerprint
