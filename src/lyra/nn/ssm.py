@@ -5,7 +5,7 @@ The recurrence of one head (Dao & Gu 2024, "Transformers are SSMs", section 6):
     S_l = exp(dt_l A) S_{l-1} + dt_l x_l B_l^T,     y_l = S_l C_l + D x_l,     S before the first token is 0
 
 ``recurrent_scan`` is this line by line, ``chunked_scan`` the same sum arranged as matrix products, both in plain torch.
-On a GPU with Triton the convolution and the scan run as fused kernels (``ssm_triton``, ``causal_conv_triton``).
+On a GPU with Triton both scans run as fused kernels, with what lies around them (``mixer_triton``).
 """
 
 import math
@@ -123,7 +123,7 @@ def runs_fused(tokens: Tensor) -> bool:
 
 
 class Mamba2Scan(nn.Module):
-    """One direction: depthwise causal convolution, selective scan, gate, norm. No projections.
+    """One direction in plain torch: depthwise causal convolution, selective scan, gate, norm. No projections.
 
     Args:
         inner: channels of x and z, heads x head size.
@@ -156,8 +156,7 @@ class Mamba2Scan(nn.Module):
         Returns:
             [b, l, inner].
         """
-        mix = self._mix_fused if runs_fused(xBC) else self._mix
-        return self.norm(mix(xBC, dt, reverse).flatten(-2) * F.silu(z))
+        return self.norm(self._mix(xBC, dt, reverse).flatten(-2) * F.silu(z))
 
     def _mix(self, xBC: Tensor, dt: Tensor, reverse: bool) -> Tensor:
         if reverse:
@@ -166,15 +165,10 @@ class Mamba2Scan(nn.Module):
         x, B, C = xBC.split((self.inner, self.state, self.state), dim=-1)
         return chunked_scan(x.unflatten(-1, (-1, self.head)), *self.steps(dt), B, C, self.D, self.chunk)
 
-    def _mix_fused(self, xBC: Tensor, dt: Tensor, reverse: bool) -> Tensor:
-        from lyra.nn.causal_conv_triton import causal_conv_silu
-        from lyra.nn.ssm_triton import fused_scan
-
+    def parameters_in_order(self) -> tuple[Tensor, ...]:
+        """As ``mixer_triton.fused_mixer`` takes them."""
         assert self.conv1d.bias is not None
-        with full_precision(xBC.device):
-            xBC = causal_conv_silu(xBC, self.conv1d.weight[:, 0], self.conv1d.bias, reverse)
-            x, B, C = xBC.split((self.inner, self.state, self.state), dim=-1)
-            return fused_scan(x.unflatten(-1, (-1, self.head)), *self.steps(dt), B, C, self.D, reverse)
+        return self.conv1d.weight, self.conv1d.bias, self.dt_bias, self.A_log, self.D, self.norm.weight
 
     def steps(self, dt: Tensor) -> tuple[Tensor, Tensor]:
         """Positive steps and negative rates in float32, or wider if the raw steps are."""
@@ -207,6 +201,16 @@ class BidirectionalMamba2(nn.Module):
         back = self.scans[1](z, xBC, dt, reverse=True)
         return self.out_proj(forth + back)
 
+    def fused(self, x: Tensor, norm: nn.RMSNorm) -> Tensor:
+        """``self(norm(x))`` with the kernels for GPUs."""
+        from lyra.nn.mixer_triton import MixerSizes, fused_mixer, project
+
+        one, other = self.scans
+        assert isinstance(one, Mamba2Scan) and isinstance(other, Mamba2Scan) and norm.eps and one.norm.eps
+        parameters = list(zip(one.parameters_in_order(), other.parameters_in_order(), strict=True))
+        sizes = MixerSizes(one.inner, one.state, one.head, one.norm.eps)
+        return self.out_proj(fused_mixer(project(x, norm.weight, norm.eps, self.in_proj.weight), parameters, sizes))
+
 
 class MambaBlock(nn.Module):
     """x += BidirectionalMamba2(RMSNorm(x)); no feed-forward part."""
@@ -224,4 +228,4 @@ class MambaBlock(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Map tokens [B, N, D] to [B, N, D]."""
-        return x + self.mamba(self.norm(x))
+        return x + (self.mamba.fused(x, self.norm) if runs_fused(x) else self.mamba(self.norm(x)))

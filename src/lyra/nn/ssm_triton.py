@@ -1,4 +1,4 @@
-"""The Mamba-2 scan fused for GPUs: forward and backward as a few Triton kernels around plain matrix products.
+"""The Mamba-2 scan fused for GPUs: forward and backward as a few Triton kernels that take both directions at once.
 
 The sums are those of ``ssm.chunked_scan``, arranged after Dao & Gu 2024 ("Transformers are SSMs", section 6). In a
 chunk of K tokens with steps dt, a = dt A, and s the running sum of a from the start of the chunk:
@@ -10,330 +10,470 @@ With dS' the gradient of S', and R_ij = (dy_i . x_j) G_ij exp(s_i - s_j) dt_j fo
 
     dS   = exp(s_K) dS' + sum_i exp(s_i) dy_i C_i^T
     dx_j = dt_j (sum_{i >= j} G_ij exp(s_i - s_j) dy_i + exp(s_K - s_j) dS' B_j) + D dy_j
-    ds_i = sum_j R_ij + q_i - sum_k R_ki - r_i,   at the end of the chunk also + <dS', S'>
+    ds_i = sum_j R_ij + q_i - sum_k R_ki - r_i,   at the end of the chunk also + exp(s_K) <dS', S> + sum_j r_j
     q_i  = exp(s_i) dy_i . S C_i,   r_j = exp(s_K - s_j) dt_j x_j . dS' B_j
 
-and those of dt and A follow from ds by a running sum from the end of the chunk. Row and column sums of R are taken of
-the same numbers, so they cancel to float32 rounding whatever the dtype of x.
+and those of dt and A follow from ds by a running sum from the end of the chunk. What cancels in that sum, the row
+against the column sums of R and the r_j against those at the end, is taken of the same numbers, so it does so to
+float32 rounding whatever the dtype of x: otherwise a rounding error of the chunk would enter the gradient of each step.
+The products behind ds are therefore as good as float32 in half precision too: G is computed again where it is needed,
+and states, which are float32, are rounded to two numbers instead of one.
 
-Steps, decays, states and sums are float32; products run in the dtype of x. Differences of running sums would lose in
-float32 what the exponential then shows, so for float32 values each sum is kept as two numbers, itself and the rest that
-rounding took from it. Results are the same bits in every run.
+Steps and their running sums are computed in float64, decays, states and sums are float32; products run in the dtype of
+x. Differences of running sums would lose in float32 what the exponential then shows, so for float32 values each sum is
+kept as two numbers, itself and the rest that rounding took from it. Results are the same bits in every run.
+
+The scans lie along the first axis of all values: scan 0 goes along the tokens, scan 1 against them. Both cut the
+sequence into the same chunks; a *place* is a token's position inside its chunk in the order of the scan. Places without
+a token have a step of zero, which neither decays nor writes.
 """
 
+from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 import triton
 import triton.language as tl
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from lyra.nn.precision import full_precision
+from lyra.nn.triton_sizes import pieces, room
 
-CHUNK = 256
 TILE = 64
-"""Tokens per chunk, and rows of the tiles that one program handles."""
+"""Rows of the tiles that one program handles."""
 _WARPS = 8
 _STATE_BLOCK = 1024
 
 
+def chunk_length(state: int) -> int:
+    """Tokens per chunk: more where the states are larger, which are kept once a chunk."""
+    return 128 if state <= 64 else 256
+
+
 def fused_scan(
-    x: Tensor,
-    dt: Tensor,
-    A: Tensor,
-    B: Tensor,
-    C: Tensor,
-    D: Tensor,
-    reverse: bool = False,
-    chunk: int = CHUNK,
-    tile: int = TILE,
+    xBC: Tensor, dt: Tensor, dt_bias: Tensor, A_log: Tensor, D: Tensor, head: int, chunk: int = 0, tile: int = TILE
 ) -> Tensor:
-    """The scan of ``ssm.recurrent_scan``, with gradients in all six arguments.
+    """The scan of ``ssm.recurrent_scan`` along the tokens, against them, or both, with gradients in all tensors.
 
     Args:
-        x: [b, l, heads, p] values, any strides.
-        dt: [b, l, heads] positive step sizes, taken as float32.
-        A: [heads] negative decay rates, taken as float32.
-        B, C: [b, l, n] input and output directions, in the dtype of x.
-        D: [heads] weight of the direct path.
-        reverse: scan from the last token to the first.
+        xBC: [scans, b, l, inner + 2 state] values, input and output directions; one scan (along) or two (the second one
+            against).
+        dt: [b, l, heads] raw steps; the steps of a scan are softplus(dt + dt_bias).
+        dt_bias, A_log, D: [scans, heads] float32 (the rates are -exp(A_log)).
+        head: head size; inner = heads x head.
         chunk, tile: sizes of the arrangement; powers of two, a chunk holds whole tiles. They change rounding only.
 
     Returns:
-        [b, l, heads, p] in the dtype of x.
+        [scans, b, l, inner] in the dtype of xBC.
     """
-    if chunk % tile or chunk & (chunk - 1) or tile & (tile - 1):
-        raise ValueError(f"fused_scan: chunk {chunk} and tile {tile} must be powers of two, a chunk of whole tiles")
-    B, C = B.to(x.dtype), C.to(x.dtype)
-    y: Tensor = _Scan.apply(x, dt.float(), A.float(), B, C, D.float(), reverse, chunk, tile)
+    scan = Scan.of(xBC, dt.shape[-1], head, chunk=chunk, tile=tile)
+    y: Tensor = _Function.apply(scan, xBC.contiguous(), dt.contiguous(), dt_bias, A_log, D)
     return y
 
 
-class _Scan(torch.autograd.Function):
+class _Function(torch.autograd.Function):
     """Bridge between autograd and the kernels."""
 
     @staticmethod
-    def forward(
-        ctx: Any,
-        x: Tensor,
-        dt: Tensor,
-        A: Tensor,
-        B: Tensor,
-        C: Tensor,
-        D: Tensor,
-        reverse: bool,
-        chunk: int,
-        tile: int,
-    ) -> Tensor:
-        plan = _Plan(x, B, reverse, chunk, tile)
-        steps, sums, rests = plan.steps_and_sums(dt, A)
-        states = plan.outer_sums(x, steps * plan.to_end(sums, rests), B)
-        plan.carry(states, sums, backward=False)
-        with full_precision(x.device):
-            products = plan.in_chunks(C) @ plan.in_chunks(B).mT
-        y = plan.mix(products, x, steps, sums, rests, C, states, D, backward=False)
-        ctx.save_for_backward(x, dt, A, B, C, D, steps, sums, rests, states, products)
-        ctx.plan = plan
+    def forward(ctx: Any, scan: "Scan", xBC: Tensor, dt: Tensor, *parameters: Tensor) -> Tensor:
+        parameters = tuple(value.contiguous() for value in parameters)
+        y, kept = scan.forward(xBC, dt, *parameters)
+        ctx.scan = scan
+        ctx.save_for_backward(xBC, dt, *parameters, *kept)
         return y
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, dy: Tensor) -> tuple[Tensor | None, ...]:
-        x, dt, A, B, C, D, steps, sums, rests, states, products = ctx.saved_tensors
-        plan: _Plan = ctx.plan
-        from_start, to_end = sums.exp(), plan.to_end(sums, rests)
-        slopes = plan.outer_sums(dy, from_start, C)
-        plan.carry(slopes, sums, backward=True)  # of each chunk's last state
-        dx = plan.mix(products, dy, steps, sums, rests, B, slopes, D, backward=True)
-
-        d_products, rows, columns, direct = plan.pairs(dy, x, products, steps, sums, rests)
-        dC, q = plan.gather(dy, states, from_start, from_start, C)
-        dB, r = plan.gather(x, slopes, to_end * steps, to_end, B)
-        d_products = d_products.to(x.dtype)
-        dC = plan.out_of_chunks(dC + (d_products @ plan.in_chunks(B)).float().view_as(dC))
-        dB = plan.out_of_chunks(dB + (d_products.mT @ plan.in_chunks(C)).float().view_as(dB))
-
-        d_steps = columns + r
-        d_sums = (rows + q - steps * d_steps).unflatten(-1, (plan.chunks, plan.chunk))
-        # the state after a chunk is the one before the next; after the last chunk nothing reads it
-        d_sums[..., :-1, -1] += plan.products_of_states(slopes[:, :-1], states[:, 1:])
-        d_rates = d_sums.flip(-1).cumsum(-1, dtype=plan.wide).flip(-1).flatten(-2).float()  # of a = dt A
-        d_steps = plan.back_in_order(d_steps + d_rates * A[:, None])
-        dA = (d_rates * steps).sum(dim=(0, 2))
-        return dx, d_steps.to(dt.dtype), dA, dB.to(B.dtype), dC.to(C.dtype), direct, None, None, None
+        xBC, dt, *rest = ctx.saved_tensors
+        d_xBC, d_dt = torch.empty_like(xBC), torch.empty_like(dt)
+        slopes = ctx.scan.backward(dy.contiguous(), xBC, dt, *rest[:3], tuple(rest[3:]), d_xBC, d_dt)
+        return None, d_xBC, d_dt, *slopes.unbind(0)
 
 
-class _Plan:
-    """Sizes and launches of one scan. "Order" below means the order of the scan: backwards in time if ``reverse``."""
+@dataclass(frozen=True)
+class Scan:
+    """Sizes and launches of scans over values [scans, b, l, inner + 2 state].
 
-    def __init__(self, x: Tensor, B: Tensor, reverse: bool, chunk: int, tile: int) -> None:
-        self.batch, self.length, self.heads, self.size = x.shape
-        self.state = B.shape[-1]
-        self.reverse, self.tile = reverse, tile
-        self.chunk = min(chunk, max(tile, triton.next_power_of_2(self.length)))
-        self.chunks = triton.cdiv(self.length, self.chunk)
-        self.padded = self.chunks * self.chunk
-        self.device = x.device
-        self.columns = max(16, triton.next_power_of_2(self.size))
-        self.block = min(128, max(16, triton.next_power_of_2(self.state)))
-        self.exact = x.dtype == torch.float32
-        self.wide = torch.float64 if self.exact else torch.float32
-        self.precision = "ieee" if self.exact else "tf32"
-        self.common = {"CHUNK": self.chunk, "TILE": tile, "REVERSE": reverse, "PRECISION": self.precision}
+    Attributes:
+        against: 1 if the first scan goes against the tokens, 0 otherwise.
+        exact: float32 values; half precision otherwise.
+    """
 
-    def steps_and_sums(self, dt: Tensor, A: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Steps in order, 0 behind the last token, and the running sums of dt A in each chunk: [b, heads, padded].
+    scans: int
+    batch: int
+    length: int
+    heads: int
+    size: int
+    state: int
+    chunk: int
+    tile: int
+    against: int
+    exact: bool
 
-        The third is what float32 leaves out of the sums; for half precision, where it does not matter, it is empty.
+    @classmethod
+    def of(cls, xBC: Tensor, heads: int, size: int, against: int = 0, chunk: int = 0, tile: int = TILE) -> "Scan":
+        """For values [scans, b, l, heads size + 2 state] of this dtype; ``chunk`` 0 chooses it."""
+        scans, batch, length, channels = xBC.shape
+        state = (channels - heads * size) // 2
+        chunk = chunk or chunk_length(state)
+        if chunk % tile or chunk & (chunk - 1) or tile & (tile - 1):
+            raise ValueError(f"fused_scan: chunk {chunk} and tile {tile} must be powers of two, a chunk of whole tiles")
+        chunk = min(chunk, max(tile, room(length)))
+        return cls(scans, batch, length, heads, size, state, chunk, tile, against, xBC.dtype == torch.float32)
+
+    @cached_property
+    def chunks(self) -> int:
+        return pieces(self.length, self.chunk)
+
+    @cached_property
+    def inner(self) -> int:
+        return self.heads * self.size
+
+    def forward(
+        self, xBC: Tensor, dt: Tensor, dt_bias: Tensor, A_log: Tensor, D: Tensor, out: Tensor | None = None
+    ) -> tuple[Tensor, tuple[Tensor, ...]]:
+        """y [scans, b, l, inner], in ``out`` if given, and what ``backward`` needs.
+
+        The values must be contiguous, dt [b, l, heads] have stride 1.
         """
-        steps = F.pad(self._ordered(dt).mT, (0, self.padded - self.length)).contiguous()
-        rates = steps.to(self.wide) * A.to(self.wide)[:, None]
-        exact = rates.unflatten(-1, (self.chunks, self.chunk)).cumsum(-1).flatten(-2)
-        sums = exact.float()
-        return steps, sums, (exact - sums).float() if self.exact else sums[:0]
+        steps, sums, *rest = self._new(xBC, 3 if self.exact else 2, self._programs * self.heads * self.chunk).unbind(0)
+        rests = rest[0] if rest else sums  # for half precision rounding does not matter
+        _steps[(self.scans * self.batch * self.chunks, self.heads)](
+            dt, dt_bias, A_log, steps, sums, rests, self.length, self.chunks, self.heads, self.batch, *dt.stride()[:2],
+            EXACT=self.exact, CHUNK=self.chunk, AGAINST=self.against, num_warps=4,
+        )  # fmt: skip
+        B, C = self._directions(xBC)
+        products = xBC.new_empty(self._programs, self.chunk, self.chunk)
+        _products[(self._programs, self._tiles, self._tiles)](
+            B, C, products, self.length, self.chunks, self.batch, self.state, xBC.shape[-1],
+            BLOCK=min(64, self._block), num_warps=4, **self._common,
+        )  # fmt: skip
+        tables = (steps, sums, rests)
+        states = self._outer_sums(xBC, B, tables, backward=False)
+        self._carry(states, states, tables, backward=False)
+        y = xBC.new_empty(*xBC.shape[:-1], self.inner) if out is None else out
+        self._mix(products, xBC, C, y, tables, states, D, backward=False)
+        return y, (steps, sums, rests, states, products)
 
-    def to_end(self, sums: Tensor, rests: Tensor) -> Tensor:
-        """[b, heads, padded]: the decay from each token to the end of its chunk."""
-        parts = [part.unflatten(-1, (self.chunks, self.chunk)) for part in ((sums, rests) if self.exact else (sums,))]
-        return sum(part[..., -1:] - part for part in parts).exp().flatten(-2)
+    def backward(
+        self,
+        dy: Tensor,
+        xBC: Tensor,
+        dt: Tensor,
+        dt_bias: Tensor,
+        A_log: Tensor,
+        D: Tensor,
+        kept: tuple[Tensor, ...],
+        d_xBC: Tensor,
+        d_dt: Tensor,
+        spare: int = 0,
+    ) -> Tensor:
+        """Fill the slopes of xBC and dt; returns those of dt_bias, A_log and D, [3, scans, heads] float32.
 
-    def in_chunks(self, directions: Tensor) -> Tensor:
-        """[b, l, n] to [b, chunks, K, n], in order, zero behind the last token."""
-        padded = F.pad(self._ordered(directions), (0, 0, 0, self.padded - self.length))
-        return padded.unflatten(1, (self.chunks, self.chunk))
+        ``d_dt`` [b, l, heads + spare] has stride 1; its spare columns become zero.
+        """
+        steps, sums, rests, states, products = kept
+        tables, tiles = (steps, sums, rests), self._tiles
+        B, C = self._directions(xBC)
+        slopes = self._outer_sums(dy, C, tables, backward=True)
+        dots = self._carry(slopes, states, tables, backward=True)  # slopes of each chunk's last state
+        self._mix(products, dy, B, d_xBC, tables, slopes, D, backward=True)
 
-    def out_of_chunks(self, directions: Tensor) -> Tensor:
-        """The way back, from [b, padded, n]."""
-        return self._ordered(directions[:, : self.length])
+        d_products = torch.empty_like(products)
+        rows, columns = self._new(xBC, 2, self._programs, self.heads, tiles, self.chunk)
+        direct = self._new(xBC, self._programs, tiles, self.heads)
+        _pairs[(self._programs, tiles, tiles)](
+            dy, xBC, B, C, steps, sums, rests, d_products, rows, columns, direct, self.length, self.chunks, self.heads,
+            self.batch, self.size, self.state, xBC.shape[-1], COLUMNS=self._columns, BLOCK=min(64, self._block),
+            EXACT=self.exact, num_warps=_WARPS, **self._common,
+        )  # fmt: skip
+        blocks = pieces(self.state, min(64, self._block))
+        ends, own = self._new(xBC, 2, self.scans, self.batch, self.heads, blocks, self.chunks * self.chunk)
+        dB, dC = self._directions(d_xBC)
+        for of_B, values, held, one, other, out, scalars in (
+            (False, dy, states, C, B, dC, own),
+            (True, xBC, slopes, B, C, dB, ends),
+        ):
+            _gather[(self._programs, tiles, blocks)](
+                values, held, d_products, steps, sums, rests, one, other, out, scalars, self.length, self.chunks,
+                self.heads, self.batch, self.size, self.state, values.shape[-1], xBC.shape[-1], OF_B=of_B,
+                COLUMNS=self._columns, BLOCK=min(64, self._block), EXACT=self.exact, num_warps=_WARPS, **self._common,
+            )  # fmt: skip
+        parts = self._new(xBC, self.batch * self.chunks, 3, self.scans, self.heads)
+        _steps_backward[(self.batch * self.chunks, self.heads + spare)](
+            dt, dt_bias, A_log, steps, rows, columns, own, ends, dots, direct, d_dt, parts, self.length, self.chunks,
+            self.heads, self.batch, *dt.stride()[:2], *d_dt.stride()[:2], blocks, dots.shape[1], SCANS=self.scans,
+            CHUNK=self.chunk, TILE=self.tile, AGAINST=self.against, num_warps=4,
+        )  # fmt: skip
+        return parts.sum(0)
 
-    def back_in_order(self, values: Tensor) -> Tensor:
-        """[b, heads, padded] to [b, l, heads]."""
-        return self._ordered(values[..., : self.length].mT)
-
-    def _ordered(self, values: Tensor) -> Tensor:
-        return values.flip(1) if self.reverse else values
-
-    def outer_sums(self, values: Tensor, weights: Tensor, directions: Tensor) -> Tensor:
-        """[b, chunks, heads, p, n]: what the tokens of each chunk add to a state, sum_k w_k v_k d_k^T."""
-        out = self._new(self.chunks, self.heads, self.size, self.state)
-        grid = (self.batch * self.chunks * self.heads, triton.cdiv(self.state, self.block))
-        _outer_sums[grid](
-            values, weights, directions, out, self.length, self.chunks, self.heads, self.size, self.state,
-            *values.stride(), *directions.stride(), COLUMNS=self.columns, BLOCK=self.block, num_warps=_WARPS,
-            **self.common,
+    def _outer_sums(self, values: Tensor, directions: Tensor, tables: tuple[Tensor, ...], backward: bool) -> Tensor:
+        """[scans b chunks, heads, p, n]: what the tokens of each chunk add to a state (or, backwards, to its slope)."""
+        out = self._new(values, self._programs, self.heads, self.size, self.state)
+        _outer_sums[(self._programs * self.heads, pieces(self.state, self._block))](
+            values, directions, *tables, out, self.length, self.chunks, self.heads, self.batch, self.size, self.state,
+            values.shape[-1], directions.stride(2), BACKWARD=backward, COLUMNS=self._columns, BLOCK=self._block,
+            EXACT=self.exact, num_warps=_WARPS, **self._common,
         )  # fmt: skip
         return out
 
-    def carry(self, states: Tensor, sums: Tensor, backward: bool) -> None:
-        """Turn what each chunk adds into the state that it begins with (or, backwards, into the slope it ends with)."""
-        total = sums.unflatten(-1, (self.chunks, self.chunk))[..., -1].contiguous()
-        area = self.size * self.state
-        _carry[(self.batch * self.heads, triton.cdiv(area, _STATE_BLOCK))](
-            states, total, self.chunks, self.heads, area, BACKWARD=backward, BLOCK=_STATE_BLOCK, num_warps=_WARPS
-        )
+    def _carry(self, added: Tensor, starts: Tensor, tables: tuple[Tensor, ...], backward: bool) -> Tensor:
+        """Turn what each chunk adds into the state that it begins with (or, backwards, into the slope it ends with).
 
-    def mix(
+        Backwards, returns parts of exp(s_K) <slope, start> of each chunk, [scans b heads, parts, chunks].
+        """
+        area = self.size * self.state
+        blocks = pieces(area, _STATE_BLOCK)
+        dots = self._new(added, self.scans * self.batch * self.heads, blocks if backward else 0, self.chunks)
+        _carry[(self.scans * self.batch * self.heads, blocks)](
+            added, starts, tables[1], dots, self.chunks, self.heads, self.batch, area, BACKWARD=backward,
+            BLOCK=_STATE_BLOCK, CHUNK=self.chunk, AGAINST=self.against, num_warps=4,
+        )  # fmt: skip
+        return dots
+
+    def _mix(
         self,
         products: Tensor,
         values: Tensor,
-        steps: Tensor,
-        sums: Tensor,
-        rests: Tensor,
         directions: Tensor,
+        out: Tensor,
+        tables: tuple[Tensor, ...],
         states: Tensor,
         D: Tensor,
         backward: bool,
-    ) -> Tensor:
-        """y from x (forward), or dx from dy (backward): [b, l, heads, p] in the dtype of ``values``."""
-        out = torch.empty(values.shape, dtype=values.dtype, device=self.device)
-        grid = (self.batch * self.chunks * (self.chunk // self.tile), self.heads)
-        _mix[grid](
-            products, values, steps, sums, rests, directions, states, D, out, self.length, self.chunks, self.heads,
-            self.size, self.state, *values.stride(), *directions.stride(), *out.stride(), BACKWARD=backward,
-            COLUMNS=self.columns, BLOCK=min(64, self.block), EXACT=self.exact, num_warps=_WARPS, **self.common,
+    ) -> None:
+        """y from x (forward), or dx from dy (backward), into the first channels of ``out``."""
+        _mix[(self._programs * self._tiles, self.heads)](
+            products, values, directions, out, *tables, states, D, self.length, self.chunks, self.heads, self.batch,
+            self.size, self.state, values.shape[-1], directions.stride(2), out.shape[-1], BACKWARD=backward,
+            COLUMNS=self._columns, BLOCK=min(64, self._block), EXACT=self.exact, num_warps=_WARPS, **self._common,
         )  # fmt: skip
-        return out
 
-    def pairs(
-        self, dy: Tensor, x: Tensor, products: Tensor, steps: Tensor, sums: Tensor, rests: Tensor
-    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """Gradients of G [b, chunks, K, K] and D [heads]; row sums of R, column sums of R / dt: [b, heads, padded]."""
-        tiles = self.chunk // self.tile
-        gradient = self._new(self.chunks, self.chunk, self.chunk, zero=True)
-        rows = self._new(self.chunks, self.heads, tiles, self.chunk, zero=True)
-        columns = self._new(self.chunks, self.heads, tiles, self.chunk, zero=True)
-        direct = self._new(self.chunks, tiles, self.heads)
-        _pairs[(self.batch * self.chunks, tiles, tiles)](
-            dy, x, products, steps, sums, rests, gradient, rows, columns, direct, self.length, self.chunks, self.heads,
-            self.size, *dy.stride(), *x.stride(), COLUMNS=self.columns, EXACT=self.exact, num_warps=_WARPS,
-            **self.common,
-        )  # fmt: skip
-        row, column = (part.sum(dim=3).transpose(1, 2).flatten(-2) for part in (rows, columns))
-        return gradient, row, column, direct.sum(dim=(0, 1, 2))
+    def _directions(self, xBC: Tensor) -> tuple[Tensor, Tensor]:
+        return xBC[..., self.inner : self.inner + self.state], xBC[..., self.inner + self.state :]
 
-    def gather(
-        self, values: Tensor, states: Tensor, outer: Tensor, inner: Tensor, directions: Tensor
-    ) -> tuple[Tensor, Tensor]:
-        """For weights w = outer, u = inner: sum over heads of w v^T S [b, padded, n]; u v^T S d [b, heads, padded]."""
-        blocks = triton.cdiv(self.state, min(64, self.block))
-        out = self._new(self.padded, self.state)
-        scalars = self._new(self.heads, blocks, self.padded)
-        _gather[(self.batch * self.chunks, self.chunk // self.tile, blocks)](
-            values, states, outer, inner, directions, out, scalars, self.length, self.chunks, self.heads, self.size,
-            self.state, *values.stride(), *directions.stride(), COLUMNS=self.columns, BLOCK=min(64, self.block),
-            num_warps=_WARPS, **self.common,
-        )  # fmt: skip
-        return out, scalars.sum(dim=2)
+    def _new(self, like: Tensor, *shape: int) -> Tensor:
+        return torch.empty(shape, dtype=torch.float32, device=like.device)
 
-    def products_of_states(self, one: Tensor, other: Tensor) -> Tensor:
-        """[b, heads, chunks]: inner products of states [b, chunks, heads, p, n], without a copy of either."""
-        flat = (one.flatten(-2)[..., None, :] @ other.flatten(-2)[..., None])[..., 0, 0]
-        return flat.transpose(1, 2)
+    @cached_property
+    def _programs(self) -> int:
+        return self.scans * self.batch * self.chunks
 
-    def _new(self, *shape: int, zero: bool = False) -> Tensor:
-        make = torch.zeros if zero else torch.empty
-        return make((self.batch, *shape), dtype=torch.float32, device=self.device)
+    @cached_property
+    def _tiles(self) -> int:
+        return self.chunk // self.tile
+
+    @cached_property
+    def _columns(self) -> int:
+        return max(16, room(self.size))
+
+    @cached_property
+    def _block(self) -> int:
+        return min(64 if self.exact else 128, max(16, room(self.state)))
+
+    @cached_property
+    def _common(self) -> dict[str, Any]:
+        precision = "ieee" if self.exact else "tf32"
+        return {"CHUNK": self.chunk, "TILE": self.tile, "AGAINST": self.against, "PRECISION": precision}
 
 
-# In the kernels a token is addressed by its place inside the chunk: the chunk's first token is found with a 64-bit
-# offset, the others of the tile lie at small 32-bit offsets from it, forwards or (if the scan is reversed) backwards.
+# In the kernels a token is addressed by its place: the token at the first place of the chunk is found with a 64-bit
+# offset, the others of the tile lie at small 32-bit offsets from it, forwards or (in a scan against them) backwards.
+
+
+@triton.jit
+def _first(c, d, CHUNK: tl.constexpr, AGAINST: tl.constexpr):
+    """The token at the first place of chunk ``c`` of scan ``d``, and how far the next place's token is from it."""
+    against = d + AGAINST
+    return c * CHUNK + against * (CHUNK - 1), 1 - 2 * against
+
+
+@triton.jit
+def _rows(values, first, sign, place, column, left, width, stride):
+    """[places, columns] of ``values``, whose token at the first place has index 0; zero outside."""
+    inside = (first + sign * place < left)[:, None] & (column < width)[None, :]
+    return tl.load(values + (sign * place)[:, None] * stride + column[None, :], mask=inside, other=0.0)
+
+
+@triton.jit
+def _columns(values, first, sign, place, column, left, width, stride):
+    """``_rows`` transposed."""
+    inside = (first + sign * place < left)[None, :] & (column < width)[:, None]
+    return tl.load(values + (sign * place)[None, :] * stride + column[:, None], mask=inside, other=0.0)
+
+
+@triton.jit
+def _step(raw, bias):
+    """softplus(raw + bias) and its slope, in float64: a small step has digits that 1 + exp(v) would lose."""
+    v = raw.to(tl.float64) + bias.to(tl.float64)
+    small = tl.exp(-tl.abs(v))
+    step = tl.maximum(v, 0.0) + tl.log(1.0 + small)
+    slope = tl.where(v > 0, 1.0, small) / (1.0 + small)
+    return step, slope
+
+
+@triton.jit
+def _steps(
+    dt, dt_bias, A_log, steps, sums, rests, length, chunks, heads, batch, dt_b, dt_l,
+    EXACT: tl.constexpr, CHUNK: tl.constexpr, AGAINST: tl.constexpr,
+):  # fmt: skip
+    c, db, h = tl.program_id(0) % chunks, tl.program_id(0) // chunks, tl.program_id(1)
+    d, b = db // batch, (db % batch).to(tl.int64)
+    first, sign = _first(c, d, CHUNK, AGAINST)
+    k = tl.arange(0, CHUNK)
+    token = first + sign * k
+    raw = tl.load(dt + b * dt_b + token.to(tl.int64) * dt_l + h, mask=token < length, other=0.0)
+    step, _ = _step(raw, tl.load(dt_bias + d * heads + h))
+    step = tl.where(token < length, step, 0.0).to(tl.float32)
+    rate = -tl.exp(tl.load(A_log + d * heads + h).to(tl.float64))
+    total = tl.cumsum(step.to(tl.float64) * rate, axis=0)
+    place = (db * heads + h).to(tl.int64) * chunks * CHUNK + c * CHUNK + k
+    tl.store(steps + place, step)
+    tl.store(sums + place, total.to(tl.float32))
+    if EXACT:
+        tl.store(rests + place, (total - total.to(tl.float32).to(tl.float64)).to(tl.float32))
+
+
+@triton.jit
+def _products(
+    B, C, products, length, chunks, batch, state, channels, BLOCK: tl.constexpr,
+    CHUNK: tl.constexpr, TILE: tl.constexpr, AGAINST: tl.constexpr, PRECISION: tl.constexpr,
+):  # fmt: skip
+    program, upper, lower = tl.program_id(0), tl.program_id(1), tl.program_id(2)
+    if lower > upper:
+        return
+    c, db = program % chunks, program // chunks
+    first, sign = _first(c, db // batch, CHUNK, AGAINST)
+    start = (db.to(tl.int64) * length + first) * channels
+    row, column = upper * TILE + tl.arange(0, TILE), lower * TILE + tl.arange(0, TILE)
+    total = tl.zeros([TILE, TILE], tl.float32)
+    for block in range(0, state, BLOCK):
+        n = block + tl.arange(0, BLOCK)
+        one = _rows(C + start, first, sign, row, n, length, state, channels)
+        other = _columns(B + start, first, sign, column, n, length, state, channels)
+        total = tl.dot(one, other, total, input_precision=PRECISION)
+    target = products + program.to(tl.int64) * CHUNK * CHUNK + row[:, None] * CHUNK + column[None, :]
+    tl.store(target, total.to(products.dtype.element_ty))
 
 
 @triton.jit
 def _outer_sums(
-    values, weights, directions, out, length, chunks, heads, size, state,
-    values_b, values_l, values_h, values_p, directions_b, directions_l, directions_n,
-    COLUMNS: tl.constexpr, BLOCK: tl.constexpr,
-    CHUNK: tl.constexpr, TILE: tl.constexpr, REVERSE: tl.constexpr, PRECISION: tl.constexpr,
+    values, directions, steps, sums, rests, out, length, chunks, heads, batch, size, state, values_l, directions_l,
+    BACKWARD: tl.constexpr, COLUMNS: tl.constexpr, BLOCK: tl.constexpr, EXACT: tl.constexpr,
+    CHUNK: tl.constexpr, TILE: tl.constexpr, AGAINST: tl.constexpr, PRECISION: tl.constexpr,
 ):  # fmt: skip
-    sign: tl.constexpr = -1 if REVERSE else 1
     program = tl.program_id(0)
     h = program % heads
     c = (program // heads) % chunks
-    b = (program // (heads * chunks)).to(tl.int64)
-    first = (length - 1 - c * CHUNK if REVERSE else c * CHUNK).to(tl.int64)
-    values += b * values_b + first * values_l + h * values_h
-    directions += b * directions_b + first * directions_l
-    weights += (b * heads + h) * chunks * CHUNK + c * CHUNK
+    db = program // (heads * chunks)
+    first, sign = _first(c, db // batch, CHUNK, AGAINST)
+    token = db.to(tl.int64) * length + first
+    values += token * values_l + h * size
+    directions += token * directions_l
+    table = (db * heads + h).to(tl.int64) * chunks * CHUNK + c * CHUNK
+    steps += table
+    sums += table
+    rests += table
     p = tl.arange(0, COLUMNS)
     n = tl.program_id(1) * BLOCK + tl.arange(0, BLOCK)
     total = tl.zeros([COLUMNS, BLOCK], tl.float32)
     for start in range(0, CHUNK, TILE):
         k = start + tl.arange(0, TILE)
-        inside = c * CHUNK + k < length
-        weight = tl.load(weights + k)
-        value = tl.load(
-            values + (sign * k)[None, :] * values_l + p[:, None] * values_p,
-            mask=inside[None, :] & (p < size)[:, None], other=0.0,
-        )  # fmt: skip
-        direction = tl.load(
-            directions + (sign * k)[:, None] * directions_l + n[None, :] * directions_n,
-            mask=inside[:, None] & (n < state)[None, :], other=0.0,
-        )  # fmt: skip
-        weighted = (value.to(tl.float32) * weight[None, :]).to(value.dtype)
-        total = tl.dot(weighted, direction, total, input_precision=PRECISION)
-    target = out + program.to(tl.int64) * size * state + p[:, None] * state + n[None, :]
+        if BACKWARD:
+            weight = tl.exp(tl.load(sums + k))
+        else:
+            gap = tl.load(sums + CHUNK - 1) - tl.load(sums + k)
+            if EXACT:
+                gap += tl.load(rests + CHUNK - 1) - tl.load(rests + k)
+            weight = tl.exp(gap) * tl.load(steps + k)
+        value = _columns(values, first, sign, k, p, length, size, values_l)
+        direction = _rows(directions, first, sign, k, n, length, state, directions_l)
+        weighted = value.to(tl.float32) * weight[None, :]
+        rough = weighted.to(value.dtype)
+        total = tl.dot(rough, direction, total, input_precision=PRECISION)
+        if not EXACT:
+            rest = (weighted - rough.to(tl.float32)).to(value.dtype)
+            total = tl.dot(rest, direction, total, input_precision=PRECISION)
+    target = out + ((db * chunks + c) * heads + h).to(tl.int64) * size * state + p[:, None] * state + n[None, :]
     tl.store(target, total, mask=(p < size)[:, None] & (n < state)[None, :])
 
 
 @triton.jit
-def _carry(states, total, chunks, heads, area, BACKWARD: tl.constexpr, BLOCK: tl.constexpr):
-    b, h = (tl.program_id(0) // heads).to(tl.int64), tl.program_id(0) % heads
-    entry = tl.program_id(1) * BLOCK + tl.arange(0, BLOCK)
+def _arriving(added, starts, sums, step, falling, program, db, h, entry, chunks, heads, area, BACKWARD, CHUNK):
+    """Of the chunk met in this step: number, place and existence of its state, what it adds, its start and decay."""
+    c = step + falling * (chunks - 1 - 2 * step)
+    place = ((db * chunks + c) * heads + h).to(tl.int64) * area + entry
+    real = (c >= 0) & (c < chunks)
+    inside = entry < tl.where(real, area, 0)
+    addition = tl.load(added + place, mask=inside, other=0.0)
+    start = addition
+    if BACKWARD:
+        start = tl.load(starts + place, mask=inside, other=0.0)
+    last = (program.to(tl.int64) * chunks + tl.minimum(tl.maximum(c, 0), chunks - 1)) * CHUNK + CHUNK - 1
+    total = tl.load(sums + last)
+    return c, place, inside, real, addition, start, tl.exp(total)
+
+
+@triton.jit
+def _pass_on(state, arriving, added, dots, BACKWARD):
+    """Leave the state at the chunk, take up what it adds."""
+    c, place, inside, real, addition, start, decay = arriving
+    if BACKWARD:
+        dot = decay * tl.sum(state * start, axis=0)
+        if real:
+            tl.store(dots + c, dot)
+    tl.store(added + place, state, mask=inside)
+    return state * decay + addition
+
+
+@triton.jit
+def _carry(
+    added, starts, sums, dots, chunks, heads, batch, area,
+    BACKWARD: tl.constexpr, BLOCK: tl.constexpr, CHUNK: tl.constexpr, AGAINST: tl.constexpr,
+):  # fmt: skip
+    program, part = tl.program_id(0), tl.program_id(1)
+    h, db = program % heads, program // heads
+    falling = db // batch + AGAINST  # whether the scan meets the last chunk first
+    if BACKWARD:
+        falling = 1 - falling
+    dots += (program * tl.num_programs(1) + part) * chunks
+    entry = part * BLOCK + tl.arange(0, BLOCK)
     state = tl.zeros([BLOCK], tl.float32)
-    for step in range(chunks):
-        c = chunks - 1 - step if BACKWARD else step
-        place = states + ((b * chunks + c) * heads + h) * area + entry
-        added = tl.load(place, mask=entry < area, other=0.0)
-        tl.store(place, state, mask=entry < area)
-        state = state * tl.exp(tl.load(total + (b * heads + h) * chunks + c)) + added
+    for step in range(0, chunks, 2):  # reading takes longest: for several chunks at once
+        one = _arriving(
+            added, starts, sums, step, falling, program, db, h, entry, chunks, heads, area, BACKWARD, CHUNK
+        )  # fmt: skip
+        other = _arriving(
+            added, starts, sums, step + 1, falling, program, db, h, entry, chunks, heads, area, BACKWARD, CHUNK
+        )  # fmt: skip
+        state = _pass_on(state, one, added, dots, BACKWARD)
+        state = _pass_on(state, other, added, dots, BACKWARD)
 
 
 @triton.jit
 def _mix(
-    products, values, steps, sums, rests, directions, states, direct, out, length, chunks, heads, size, state,
-    values_b, values_l, values_h, values_p, directions_b, directions_l, directions_n, out_b, out_l, out_h, out_p,
+    products, values, directions, out, steps, sums, rests, states, direct, length, chunks, heads, batch, size, state,
+    values_l, directions_l, out_l,
     BACKWARD: tl.constexpr, COLUMNS: tl.constexpr, BLOCK: tl.constexpr, EXACT: tl.constexpr,
-    CHUNK: tl.constexpr, TILE: tl.constexpr, REVERSE: tl.constexpr, PRECISION: tl.constexpr,
+    CHUNK: tl.constexpr, TILE: tl.constexpr, AGAINST: tl.constexpr, PRECISION: tl.constexpr,
 ):  # fmt: skip
-    sign: tl.constexpr = -1 if REVERSE else 1
     tiles: tl.constexpr = CHUNK // TILE
-    tile = tl.program_id(0) % tiles
-    c = (tl.program_id(0) // tiles) % chunks
-    b = (tl.program_id(0) // (tiles * chunks)).to(tl.int64)
-    h = tl.program_id(1)
-    first = (length - 1 - c * CHUNK if REVERSE else c * CHUNK).to(tl.int64)
-    left = length - c * CHUNK
-    values += b * values_b + first * values_l + h * values_h
-    directions += b * directions_b + first * directions_l
-    out += b * out_b + first * out_l + h * out_h
-    steps += (b * heads + h) * chunks * CHUNK + c * CHUNK
-    sums += (b * heads + h) * chunks * CHUNK + c * CHUNK
-    rests += (b * heads + h) * chunks * CHUNK + c * CHUNK
-    states += ((b * chunks + c) * heads + h) * size * state
-    products += (b * chunks + c) * CHUNK * CHUNK
+    tile, program, h = tl.program_id(0) % tiles, tl.program_id(0) // tiles, tl.program_id(1)
+    c, db = program % chunks, program // chunks
+    d = db // batch
+    first, sign = _first(c, d, CHUNK, AGAINST)
+    token = db.to(tl.int64) * length + first
+    values += token * values_l + h * size
+    directions += token * directions_l
+    out += token * out_l + h * size
+    table = (db * heads + h).to(tl.int64) * chunks * CHUNK + c * CHUNK
+    steps += table
+    sums += table
+    rests += table
+    states += (program * heads + h).to(tl.int64) * size * state
+    products += program.to(tl.int64) * CHUNK * CHUNK
     p = tl.arange(0, COLUMNS)
     row = tile * TILE + tl.arange(0, TILE)
     sum_row = tl.load(sums + row)
@@ -342,10 +482,7 @@ def _mix(
     total = tl.zeros([TILE, COLUMNS], tl.float32)
     for start in range(0, state, BLOCK):
         n = start + tl.arange(0, BLOCK)
-        direction = tl.load(
-            directions + (sign * row)[:, None] * directions_l + n[None, :] * directions_n,
-            mask=(row < left)[:, None] & (n < state)[None, :], other=0.0,
-        )  # fmt: skip
+        direction = _rows(directions, first, sign, row, n, length, state, directions_l)
         held = tl.load(
             states + p[None, :] * state + n[:, None], mask=(p < size)[None, :] & (n < state)[:, None], other=0.0
         )
@@ -376,61 +513,51 @@ def _mix(
                 gap += tl.load(rests + row)[:, None] - tl.load(rests + column)[None, :]
             weight = weight * tl.load(steps + column)[None, :]
         weight = tl.where(keep, weight * tl.exp(tl.where(keep, gap, 0.0)), 0.0)
-        value = tl.load(
-            values + (sign * column)[:, None] * values_l + p[None, :] * values_p,
-            mask=(column < left)[:, None] & (p < size)[None, :], other=0.0,
-        )  # fmt: skip
+        value = _rows(values, first, sign, column, p, length, size, values_l)
         total = tl.dot(weight.to(value.dtype), value, total, input_precision=PRECISION)
     if BACKWARD:
         total = total * tl.load(steps + row)[:, None]
 
-    inside = (row < left)[:, None] & (p < size)[None, :]
-    own = tl.load(values + (sign * row)[:, None] * values_l + p[None, :] * values_p, mask=inside, other=0.0)
-    total += tl.load(direct + h) * own.to(tl.float32)
-    target = out + (sign * row)[:, None] * out_l + p[None, :] * out_p
-    tl.store(target, total.to(out.dtype.element_ty), mask=inside)
+    own = _rows(values, first, sign, row, p, length, size, values_l)
+    total += tl.load(direct + d * heads + h) * own.to(tl.float32)
+    inside = (first + sign * row < length)[:, None] & (p < size)[None, :]
+    tl.store(out + (sign * row)[:, None] * out_l + p[None, :], total.to(out.dtype.element_ty), mask=inside)
 
 
 @triton.jit
 def _pairs(
-    dy, x, products, steps, sums, rests, gradient, rows, columns, direct, length, chunks, heads, size,
-    dy_b, dy_l, dy_h, dy_p, x_b, x_l, x_h, x_p, COLUMNS: tl.constexpr, EXACT: tl.constexpr,
-    CHUNK: tl.constexpr, TILE: tl.constexpr, REVERSE: tl.constexpr, PRECISION: tl.constexpr,
+    dy, x, B, C, steps, sums, rests, gradient, rows, columns, direct, length, chunks, heads, batch, size, state,
+    channels, COLUMNS: tl.constexpr, BLOCK: tl.constexpr, EXACT: tl.constexpr,
+    CHUNK: tl.constexpr, TILE: tl.constexpr, AGAINST: tl.constexpr, PRECISION: tl.constexpr,
 ):  # fmt: skip
-    sign: tl.constexpr = -1 if REVERSE else 1
     tiles: tl.constexpr = CHUNK // TILE
-    c = tl.program_id(0) % chunks
-    b = (tl.program_id(0) // chunks).to(tl.int64)
-    upper, lower = tl.program_id(1), tl.program_id(2)
+    program, upper, lower = tl.program_id(0), tl.program_id(1), tl.program_id(2)
     if lower > upper:
         return
-    first = (length - 1 - c * CHUNK if REVERSE else c * CHUNK).to(tl.int64)
-    left = length - c * CHUNK
-    dy += b * dy_b + first * dy_l
-    x += b * x_b + first * x_l
-    steps += b * heads * chunks * CHUNK + c * CHUNK
-    sums += b * heads * chunks * CHUNK + c * CHUNK
-    rests += b * heads * chunks * CHUNK + c * CHUNK
+    c, db = program % chunks, program // chunks
+    first, sign = _first(c, db // batch, CHUNK, AGAINST)
+    token = db.to(tl.int64) * length + first
+    dy += token * heads * size
+    x += token * channels
+    table = db.to(tl.int64) * heads * chunks * CHUNK + c * CHUNK
     p = tl.arange(0, COLUMNS)
     row, column = upper * TILE + tl.arange(0, TILE), lower * TILE + tl.arange(0, TILE)
     keep = row[:, None] >= column[None, :]
-    spot = row[:, None] * CHUNK + column[None, :]
-    product = tl.load(products + (b * chunks + c) * CHUNK * CHUNK + spot).to(tl.float32)
+    spot = program.to(tl.int64) * CHUNK * CHUNK + row[:, None] * CHUNK + column[None, :]
+    product = tl.zeros([TILE, TILE], tl.float32)  # again, without the rounding that the results may have
+    for block in range(0, state, BLOCK):
+        n = block + tl.arange(0, BLOCK)
+        one = _rows(C + token * channels, first, sign, row, n, length, state, channels)
+        other = _columns(B + token * channels, first, sign, column, n, length, state, channels)
+        product = tl.dot(one, other, product, input_precision=PRECISION)
     total = tl.zeros([TILE, TILE], tl.float32)
     for h in range(heads):
-        slope = tl.load(
-            dy + h * dy_h + (sign * row)[:, None] * dy_l + p[None, :] * dy_p,
-            mask=(row < left)[:, None] & (p < size)[None, :], other=0.0,
-        )  # fmt: skip
-        value = tl.load(
-            x + h * x_h + (sign * column)[None, :] * x_l + p[:, None] * x_p,
-            mask=(column < left)[None, :] & (p < size)[:, None], other=0.0,
-        )  # fmt: skip
+        slope = _rows(dy + h * size, first, sign, row, p, length, size, heads * size)
+        value = _columns(x + h * size, first, sign, column, p, length, size, channels)
         inner = tl.dot(slope, value, input_precision=PRECISION)
         if upper == lower:
             own = tl.sum(tl.sum(tl.where(row[:, None] == column[None, :], inner, 0.0), axis=1), axis=0)
-            tl.store(direct + ((b * chunks + c) * tiles + upper) * heads + h, own)
-        table = h * chunks * CHUNK
+            tl.store(direct + (program * tiles + upper) * heads + h, own)
         gap = tl.load(sums + table + row)[:, None] - tl.load(sums + table + column)[None, :]
         if EXACT:
             gap += tl.load(rests + table + row)[:, None] - tl.load(rests + table + column)[None, :]
@@ -438,51 +565,127 @@ def _pairs(
         step = tl.load(steps + table + column)
         total += inner * step[None, :]
         inner = inner * product
-        share = ((b * chunks + c) * heads + h) * tiles * CHUNK
+        share = (program * heads + h).to(tl.int64) * tiles * CHUNK
         tl.store(rows + share + lower * CHUNK + row, tl.sum(inner * step[None, :], axis=1))
         tl.store(columns + share + upper * CHUNK + column, tl.sum(inner, axis=0))
-    tl.store(gradient + (b * chunks + c) * CHUNK * CHUNK + spot, total)
+        table += chunks * CHUNK
+    tl.store(gradient + spot, total.to(gradient.dtype.element_ty))
 
 
 @triton.jit
 def _gather(
-    values, states, outer, inner, directions, out, scalars, length, chunks, heads, size, state,
-    values_b, values_l, values_h, values_p, directions_b, directions_l, directions_n,
-    COLUMNS: tl.constexpr, BLOCK: tl.constexpr,
-    CHUNK: tl.constexpr, TILE: tl.constexpr, REVERSE: tl.constexpr, PRECISION: tl.constexpr,
+    values, states, d_products, steps, sums, rests, one, other, out, scalars, length, chunks, heads, batch, size, state,
+    values_l, channels,
+    OF_B: tl.constexpr, COLUMNS: tl.constexpr, BLOCK: tl.constexpr, EXACT: tl.constexpr,
+    CHUNK: tl.constexpr, TILE: tl.constexpr, AGAINST: tl.constexpr, PRECISION: tl.constexpr,
 ):  # fmt: skip
-    sign: tl.constexpr = -1 if REVERSE else 1
-    c = tl.program_id(0) % chunks
-    b = (tl.program_id(0) // chunks).to(tl.int64)
-    first = (length - 1 - c * CHUNK if REVERSE else c * CHUNK).to(tl.int64)
-    left = length - c * CHUNK
-    values += b * values_b + first * values_l
-    directions += b * directions_b + first * directions_l
-    states += (b * chunks + c) * heads * size * state
-    outer += b * heads * chunks * CHUNK + c * CHUNK
-    inner += b * heads * chunks * CHUNK + c * CHUNK
+    """dC and q from dy and the states, or dB and r / dt from x and the slopes; ``one`` is C or B, ``other`` B or C."""
+    tiles: tl.constexpr = CHUNK // TILE
+    program, tile = tl.program_id(0), tl.program_id(1)
+    c, db = program % chunks, program // chunks
+    first, sign = _first(c, db // batch, CHUNK, AGAINST)
+    token = db.to(tl.int64) * length + first
+    values += token * values_l
+    one += token * channels
+    other += token * channels
+    out += token * channels
+    states += program.to(tl.int64) * heads * size * state
+    d_products += program.to(tl.int64) * CHUNK * CHUNK
     p = tl.arange(0, COLUMNS)
     n = tl.program_id(2) * BLOCK + tl.arange(0, BLOCK)
-    row = tl.program_id(1) * TILE + tl.arange(0, TILE)
-    direction = tl.load(
-        directions + (sign * row)[:, None] * directions_l + n[None, :] * directions_n,
-        mask=(row < left)[:, None] & (n < state)[None, :], other=0.0,
-    ).to(tl.float32)  # fmt: skip
+    row = tile * TILE + tl.arange(0, TILE)
+    direction = _rows(one, first, sign, row, n, length, state, channels).to(tl.float32)
     total = tl.zeros([TILE, BLOCK], tl.float32)
     for h in range(heads):
-        value = tl.load(
-            values + h * values_h + (sign * row)[:, None] * values_l + p[None, :] * values_p,
-            mask=(row < left)[:, None] & (p < size)[None, :], other=0.0,
-        )  # fmt: skip
+        value = _rows(values + h * size, first, sign, row, p, length, size, values_l)
         held = tl.load(
             states + h * size * state + p[:, None] * state + n[None, :],
             mask=(p < size)[:, None] & (n < state)[None, :], other=0.0,
         )  # fmt: skip
-        product = tl.dot(value, held.to(value.dtype), input_precision=PRECISION)
-        table = h * chunks * CHUNK + row
-        total += product * tl.load(outer + table)[:, None]
-        scalar = tl.sum(product * direction, axis=1) * tl.load(inner + table)
-        target = scalars + ((b * heads + h) * tl.num_programs(2) + tl.program_id(2)) * chunks * CHUNK
-        tl.store(target + c * CHUNK + row, scalar)
-    target = out + ((b * chunks + c) * CHUNK + row[:, None]) * state + n[None, :]
-    tl.store(target, total, mask=(n < state)[None, :])
+        rough = held.to(value.dtype)
+        product = tl.dot(value, rough, input_precision=PRECISION)
+        if not EXACT:
+            rest = (held - rough.to(tl.float32)).to(value.dtype)
+            product = tl.dot(value, rest, product, input_precision=PRECISION)
+        head = db.to(tl.int64) * heads + h
+        table = head * chunks * CHUNK + c * CHUNK
+        if OF_B:
+            gap = tl.load(sums + table + CHUNK - 1) - tl.load(sums + table + row)
+            if EXACT:
+                gap += tl.load(rests + table + CHUNK - 1) - tl.load(rests + table + row)
+            product = product * tl.exp(gap)[:, None]
+            total += product * tl.load(steps + table + row)[:, None]
+        else:
+            product = product * tl.exp(tl.load(sums + table + row))[:, None]
+            total += product
+        target = scalars + (head * tl.num_programs(2) + tl.program_id(2)) * chunks * CHUNK + c * CHUNK
+        tl.store(target + row, tl.sum(product * direction, axis=1))
+    for piece in range(tile if OF_B else 0, tiles if OF_B else tile + 1):
+        column = piece * TILE + tl.arange(0, TILE)
+        if OF_B:
+            weight = tl.load(d_products + column[None, :] * CHUNK + row[:, None])
+        else:
+            weight = tl.load(d_products + row[:, None] * CHUNK + column[None, :])
+        toward = _rows(other, first, sign, column, n, length, state, channels)
+        total = tl.dot(weight, toward, total, input_precision=PRECISION)
+    inside = (first + sign * row < length)[:, None] & (n < state)[None, :]
+    tl.store(out + (sign * row)[:, None] * channels + n[None, :], total.to(out.dtype.element_ty), mask=inside)
+
+
+@triton.jit
+def _steps_backward(
+    dt, dt_bias, A_log, steps, rows, columns, own, ends, dots, direct, d_dt, parts, length, chunks, heads, batch,
+    dt_b, dt_l, d_dt_b, d_dt_l, blocks, areas,
+    SCANS: tl.constexpr, CHUNK: tl.constexpr, TILE: tl.constexpr, AGAINST: tl.constexpr,
+):  # fmt: skip
+    """One head and chunk, in the order of the tokens; the scans share dt, so their slopes are added."""
+    tiles: tl.constexpr = CHUNK // TILE
+    program, h = tl.program_id(0), tl.program_id(1)
+    c, b = program % chunks, program // chunks
+    t = tl.arange(0, CHUNK)
+    token = c * CHUNK + t
+    total = tl.zeros([CHUNK], tl.float64)
+    if h < heads:
+        raw = tl.load(dt + b.to(tl.int64) * dt_b + token.to(tl.int64) * dt_l + h, mask=token < length, other=0.0)
+        for d in tl.static_range(SCANS):
+            db = d * batch + b
+            head = db * heads + h
+            k = t
+            if d + AGAINST == 1:
+                k = CHUNK - 1 - t
+            step = tl.load(steps + head.to(tl.int64) * chunks * CHUNK + c * CHUNK + k)
+            d_sum = tl.zeros([CHUNK], tl.float64)
+            d_step = tl.zeros([CHUNK], tl.float64)
+            weight = 0.0
+            for tile in tl.static_range(tiles):
+                share = ((db * chunks + c) * heads + h).to(tl.int64) * tiles * CHUNK + tile * CHUNK + k
+                row = tl.load(rows + share, mask=k // TILE >= tile, other=0.0)
+                column = tl.load(columns + share, mask=k // TILE <= tile, other=0.0)
+                d_sum += row.to(tl.float64) - (step * column).to(tl.float64)
+                d_step += column.to(tl.float64)
+                weight += tl.load(direct + ((db * chunks + c) * tiles + tile) * heads + h)
+            end = tl.zeros([CHUNK], tl.float64)
+            for block in range(blocks):
+                place = (head.to(tl.int64) * blocks + block) * chunks * CHUNK + c * CHUNK + k
+                d_sum += tl.load(own + place).to(tl.float64)
+                end += tl.load(ends + place).to(tl.float64)
+            d_step += end
+            end = step.to(tl.float64) * end
+            d_sum -= end
+            last = tl.sum(end, axis=0)
+            for area in range(areas):
+                last += tl.load(dots + (head * areas + area) * chunks + c).to(tl.float64)
+            before = tl.cumsum(d_sum, axis=0)
+            d_rate = before + last
+            if d + AGAINST == 0:
+                d_rate = tl.sum(d_sum, axis=0) - before + d_sum + last
+            rate = -tl.exp(tl.load(A_log + d * heads + h).to(tl.float64))
+            _, slope = _step(raw, tl.load(dt_bias + d * heads + h))
+            d_raw = tl.where(token < length, (d_step + d_rate * rate) * slope, 0.0)
+            total += d_raw
+            target = parts + (program * 3 * SCANS + d) * heads + h
+            tl.store(target, tl.sum(d_raw, axis=0).to(tl.float32))
+            tl.store(target + SCANS * heads, (tl.sum(d_rate * step.to(tl.float64), axis=0) * rate).to(tl.float32))
+            tl.store(target + 2 * SCANS * heads, weight)
+    target = d_dt + b.to(tl.int64) * d_dt_b + token.to(tl.int64) * d_dt_l + h
+    tl.store(target, total.to(tl.float32).to(d_dt.dtype.element_ty), mask=token < length)

@@ -48,6 +48,8 @@ PHOTO_REACH = (0.3, 0.85)
 HOLE_WEIGHT = 5.0
 TEXT_DROPOUT = 0.15
 """So often an example keeps its captions to itself, for guidance and for prompts that are not given."""
+HIGH_LEVELS = 0.6
+"""Share of the noise levels in the highest two thirds, where sampling begins and few steps get nearly all they get."""
 STILL_LEVELS = (0.7, 2.0, 6.0)
 """Noise levels at which the scores ask how much the text helps."""
 Denoise = Callable[[Tensor, Tensor, TeacherInputs], Tensor]
@@ -201,10 +203,10 @@ class TeacherTask(PooledTask):
         return loss, numbers
 
     def _noise_levels(self, count: int) -> tuple[Tensor, Tensor]:
-        """[count] noise levels and which of them are in the high fifth."""
+        """[count] noise levels, and which of them are among the highest by choice."""
         largest = self.model.config.sigma_max
         sigma = torch.exp(torch.randn(count, device=self.device) * 1.7 + 0.4).clamp(0.005, largest)
-        high = torch.rand(count, device=self.device) < 0.2
+        high = torch.rand(count, device=self.device) < HIGH_LEVELS
         return torch.where(high, largest * (0.3 + 0.7 * torch.rand_like(sigma)), sigma), high
 
     def _error(self, denoise: Denoise, clean: Tensor, sigma: Tensor, inputs: TeacherInputs) -> Tensor:

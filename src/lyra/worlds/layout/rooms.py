@@ -12,6 +12,13 @@ from lyra.worlds.layout.stage import Stage
 _FACING = {"left": math.pi / 2, "right": -math.pi / 2, "far": math.pi}
 
 
+GLAZED = 0.65
+"""Share of rooms whose windows are panes that show a picture, where nothing stands outside.
+
+The depth of a window is then that of its wall. Behind bars and curtains a few pixels wide no network finds the true
+depth of what is outside, and a scene whose panes lie behind its bars tears there when the camera moves.
+"""
+
 _NEIGHBOURS = ((0.5, 0.48, 0.44), (0.4, 0.2, 0.13), (0.6, 0.52, 0.4))
 
 
@@ -42,6 +49,7 @@ def room(build: Builder) -> Stage:
     window_wall = build.random.choice(("left", "right", "far", "far"))
     accent = build.paint() if build.chance(0.3) else wall
     mural = build.picture() if build.chance(0.02) else None
+    glazed = build.chance(GLAZED)
     for name in ("left", "right", "far"):
         material = accent if name == "far" else wall
         _wall(
@@ -54,11 +62,13 @@ def room(build: Builder) -> Stage:
             material,
             name == window_wall,
             mural if name != window_wall else None,
+            glazed,
         )
         if name == window_wall:
             mural = mural if name != "far" else None
     build.upright((0, height / 2, near), half_x, height / 2, 0.0, wall, one_sided=True)
-    _outside(build, depth)
+    if not glazed:
+        _outside(build, depth)
 
     skirting = build.material("wood", "wall", metres=1.0, lightness=(0.3, 0.7))
     build.box((0, 0.05, depth - 0.01), (half_x, 0.05, 0.012), skirting, ball=0.0)
@@ -84,7 +94,7 @@ def room(build: Builder) -> Stage:
         indoor=True,
         lamp=lamp,
         window=toward,
-        sunny=build.chance(0.45),
+        sunny=build.chance(0.45) and not glazed,
         room=(-half_x, half_x, 0.0, height, near, depth),
         mover=(0.2 * half_x, build.uniform(0.3, 1.6) if build.chance(0.4) else 0.0, 0.6 * depth),
         movers=("ball", "box", "person"),
@@ -103,8 +113,9 @@ def _wall(
     material: Material,
     has_window: bool,
     mural: Material | None,
+    glazed: bool,
 ) -> None:
-    """One wall; with a window it is a silhouette with a hole and a frame in front."""
+    """One wall; with a window it is a silhouette with a hole and a frame in front, and a pane where it is glazed."""
     facing = _FACING[name]
     half = half_x if name == "far" else (depth - near) / 2
     centre = (
@@ -152,8 +163,20 @@ def _wall(
         (centre[0] - 2 * inward[0], centre[1], centre[2] - 2 * inward[1]), half, height / 2, facing, frame,
         mask=build.catalogue.mask_kinds["rail"][0], mask_repeat=(max(1.0, round(repeat * 0.4)), 1.0),
     )  # fmt: skip
+    if glazed:
+        pane = (centre[0] - 4 * inward[0], centre[1], centre[2] - 4 * inward[1])
+        build.upright(pane, half, height / 2, facing, _glass(build), stretch=True)
     if repeat <= 3 and build.chance(0.5):
         _curtains(build, centre, half, repeat, facing)
+
+
+def _glass(build: Builder) -> Material:
+    """What shows in a pane: the view, thin bright cloth before it, or nothing but light."""
+    if build.catalogue.by_category.get("view") and build.chance(0.6):
+        return build.view()
+    shade = build.uniform(0.6, 0.95)
+    cloth = build.dyed((shade, shade, 0.97 * shade), "fabric", "plaster", metres=1.0)
+    return replace(cloth, glow=build.uniform(0.3, 1.2))
 
 
 def _on_top(build: Builder, x: float, z: float, yaw: float, top: float) -> None:
