@@ -54,7 +54,7 @@ def thin(
     config = config or ThinConfig()
     if config.most == 0 or all(len(each) <= config.most for each in scene.gaussians):
         return scene
-    drawn = replace(options or RenderOptions(), depth=False, background=(0.0, 0.0, 0.0))
+    drawn = replace(options or RenderOptions(), depth=False)
     cameras = [scene.source, *(path.cameras[frame] for path in trajectories for frame in _looked_at(path))]
     weights = [_PHOTO] + [1.0] * (len(cameras) - 1)
     return replace(
