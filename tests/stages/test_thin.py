@@ -51,10 +51,11 @@ def test_what_shows_is_the_sum_of_explicit_blending_weights():
     assert not gaussians.colors.requires_grad
 
 
-def test_those_that_show_most_stay_in_their_order():
+@pytest.mark.parametrize(("moment", "frames"), [(None, (2, 4)), (4, (2, 4)), (1, (1, 2, 4))])
+def test_those_that_show_most_stay_in_their_order(moment, frames):
     gaussians, paths = cloud(200), [path("left"), path("up")]
-    left = thin(Scene((gaussians,), SOURCE), paths, ThinConfig(100)).gaussians[0]
-    seen = [SOURCE] * 3 + [each.cameras[frame] for each in paths for frame in (2, 4)]
+    left = thin(Scene((gaussians,), SOURCE), paths, ThinConfig(100), moment=moment).gaussians[0]
+    seen = [SOURCE] * 3 + [each.cameras[frame] for each in paths for frame in frames]
     total = torch.stack([shown_of(gaussians, camera) for camera in seen]).sum(dim=0)
     kept = torch.isin(torch.arange(200), total.topk(100).indices)
     assert torch.equal(left.means, gaussians.means[kept]) and torch.equal(left.colors, gaussians.colors[kept])

@@ -35,11 +35,13 @@ def thin(
     trajectories: Sequence[Trajectory],
     config: ThinConfig | None = None,
     options: RenderOptions | None = None,
+    moment: int | None = None,
 ) -> Scene:
     """Drop the Gaussians that show least wherever there are too many.
 
     What a Gaussian shows is the light that reaches the cameras from it: its blending weight ``opacity x transmittance``
-    summed over the pixels of the source picture (three times) and of the middle and the last frame of each trajectory.
+    summed over the pixels of the source picture (three times) and of the middle and the last frame of each trajectory,
+    of moving scenes also of the frame of that time.
     So what is small, faint, or hidden behind others goes first, and what looks like all its neighbours does not.
 
     Args:
@@ -47,6 +49,7 @@ def thin(
         trajectories: where it will be looked at from, beside its source camera.
         config: how many may stay.
         options: how the Gaussians are drawn.
+        moment: of a moving scene, the frame of each trajectory that shows the time of the set; it counts, too.
 
     Returns:
         The scene itself where nothing has to go.
@@ -55,17 +58,17 @@ def thin(
     if config.most == 0 or all(len(each) <= config.most for each in scene.gaussians):
         return scene
     drawn = replace(options or RenderOptions(), depth=False)
-    cameras = [scene.source, *(path.cameras[frame] for path in trajectories for frame in _looked_at(path))]
+    cameras = [scene.source, *(path.cameras[frame] for path in trajectories for frame in _looked_at(path, moment))]
     weights = [_PHOTO] + [1.0] * (len(cameras) - 1)
     return replace(
         scene, gaussians=tuple(_thinned(each, cameras, weights, config.most, drawn) for each in scene.gaussians)
     )
 
 
-def _looked_at(path: Trajectory) -> tuple[int, ...]:
-    """The middle and the last frame of a path."""
+def _looked_at(path: Trajectory, moment: int | None) -> list[int]:
+    """The middle and the last frame of a path, and that of a moment."""
     last = len(path.cameras) - 1
-    return tuple(sorted({last // 2, last}))
+    return sorted({last // 2, last} if moment is None else {last // 2, last, moment})
 
 
 def _thinned(

@@ -190,7 +190,7 @@ class MovingRoad:
         if most.most and max(counts, default=0) > most.most:
             with times("thin"):
                 sets = [
-                    thin(Scene((one,), views.cameras[time]), trajectories, most).gaussians[0]
+                    thin(Scene((one,), views.cameras[time]), trajectories, most, moment=time).gaussians[0]
                     for one, time in zip(sets, moments, strict=True)
                 ]
         with times("recolor"):
