@@ -90,9 +90,10 @@ def test_the_command_says_times_and_differences(tiny_weights, monkeypatch, tmp_p
     assert main(["evaluate", "optimisation", *words]) == 0
     said = capsys.readouterr().out
     report = json.loads(file.read_text())
-    assert f"takes 1/{report['ratio']:.0f} of the time" in said
-    assert f"lies {report['gap_teacher']:.2f} dB below the optimised one on the teacher's frames" in said
-    assert f"{report['gap_true']:.2f} dB on true views" in said
+    assert f"is {report['ratio']:.3g} times as fast (the network alone {report['ratio_forward']:.3g} times" in said
+    for gap, where in (("gap_teacher", "the optimised one on the teacher's frames"), ("gap_true", "it on true views")):
+        side = "below" if report[gap] >= 0 else "above"
+        assert f"{abs(report[gap]):.2f} dB {side} {where}" in said
     assert "world 2/2: optimised " in said and "step 10 of 10" in said
 
 

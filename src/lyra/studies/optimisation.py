@@ -287,14 +287,18 @@ def optimisation_table(report: dict[str, Any]) -> str:
         f"decoder's network alone {report['forward_seconds']:.3f}"
     )
     lines.append(
-        f"the finished scene takes 1/{report['ratio']:.0f} of the time (the network alone 1/"
-        f"{report['ratio_forward']:.0f}; with what makes the clips, on both sides, 1/{report['ratio_road']:.1f})"
+        f"the finished scene is {report['ratio']:.3g} times as fast (the network alone {report['ratio_forward']:.3g} "
+        f"times; with what makes the clips, on both sides, {report['ratio_road']:.3g} times)"
     )
     lines.append(
-        f"and lies {report['gap_teacher']:.2f} dB below the optimised one on the teacher's frames, "
-        f"{report['gap_true']:.2f} dB on true views"
+        f"and lies {_against(report['gap_teacher'])} the optimised one on the teacher's frames, "
+        f"{_against(report['gap_true'])} it on true views"
     )
     return "\n".join(lines)
+
+
+def _against(gap: float) -> str:
+    return f"{abs(gap):.2f} dB {'below' if gap >= 0 else 'above'}"
 
 
 def _said(name: str, sheets: dict[tuple[str, str], ScoreSheet], seconds: dict[str, list[float]]) -> str:
