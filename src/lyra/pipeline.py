@@ -28,6 +28,7 @@ from lyra.results import FirstPicture, GenerateOptions, Imagined, Painter, Progr
 from lyra.stages import (
     PerceiveConfig,
     RecolorConfig,
+    ThinConfig,
     cover,
     decode,
     decode_frames,
@@ -37,6 +38,7 @@ from lyra.stages import (
     perceive,
     plan,
     recolor,
+    thin,
     warp,
 )
 from lyra.stages.illustrate import GUIDANCE
@@ -311,12 +313,18 @@ class Pipeline:
         """The cache as it is seen along each trajectory."""
         return tuple(side_by_side(lambda view: warp(views, trajectories[view]), len(trajectories), self.device))
 
-    def recall(self, record: SceneRecord, recolor: int | None = None, progress: Progress | None = None) -> Imagined:
+    def recall(
+        self,
+        record: SceneRecord,
+        recolor: int | None = None,
+        progress: Progress | None = None,
+        gaussians: int | None = None,
+    ) -> Imagined:
         """Take up a stored record where `imagine` left it; the caches are warped anew, nothing is imagined.
 
         Args:
             record: with the depth of its source, and latents of this pipeline's tokenizer.
-            recolor: as in `GenerateOptions`.
+            recolor, gaussians: as in `GenerateOptions`.
             progress: told about each stage.
 
         Raises:
@@ -331,7 +339,10 @@ class Pipeline:
         name = str(record.meta.get("source", record.key))
         known = {option: record.meta[option] for option in RECORDED_OPTIONS if option in record.meta}
         options = GenerateOptions(
-            **known, trajectories=tuple(c.trajectory.name for c in conditionings), recolor=recolor
+            **known,
+            trajectories=tuple(c.trajectory.name for c in conditionings),
+            recolor=recolor,
+            gaussians=gaussians,
         )
         return Imagined(name, photo, record.views, conditionings, record.latents, tuple(clock.done), options)
 
@@ -366,6 +377,7 @@ class Pipeline:
         if self.preset.cover:
             with clock.stage("cover"):
                 scene = cover(scene, views, conditionings, frames, self.depth_net)
+        scene, dropped = self._thin(scene, conditionings, imagined.options.gaussians, clock)
         asked = imagined.options.recolor
         with clock.stage("recolor"):
             scene = recolor(scene, views, RecolorConfig(self.preset.recolor if asked is None else asked))
@@ -386,7 +398,20 @@ class Pipeline:
             imagined.first,
             self.preset,
             self._models(imagined.wording),
+            dropped,
         )
+
+    def _thin(
+        self, scene: Scene, conditionings: Sequence[Conditioning], asked: int | None, clock: Clock
+    ) -> tuple[Scene, int]:
+        """The scene with as many Gaussians as it may have, and how many were dropped."""
+        config = ThinConfig(self.preset.most_gaussians if asked is None else asked)
+        before = sum(map(len, scene.gaussians))
+        if config.most == 0 or max(map(len, scene.gaussians)) <= config.most:
+            return scene, 0
+        with clock.stage("thin", f"to {config.most:,} Gaussians"):
+            scene = thin(scene, [told.trajectory for told in conditionings], config, self.preset.render)
+        return scene, before - sum(map(len, scene.gaussians))
 
     def _decode(self, views: Views, latents: Latents, conditionings: tuple[Conditioning, ...], frames: Tensor) -> Scene:
         return decode(views, latents, conditionings, frames, self.decoder, self.tokenizer, self.depth_net)

@@ -10,7 +10,7 @@ from lyra.hub import config_from_dict
 from lyra.hub.model_folder import read_description
 from lyra.io.images import NANO_GRID
 from lyra.raster import RenderOptions
-from lyra.stages import RecolorConfig
+from lyra.stages import RecolorConfig, ThinConfig
 from lyra.structures import InputError
 
 _SIX = tuple(spec.name for spec in OFFICIAL_TRAJECTORIES)
@@ -62,6 +62,11 @@ class Preset:
         if self.turns and height > width:
             return self.width, self.height
         return self.height, self.width
+
+    @property
+    def most_gaussians(self) -> int:
+        """What a scene is thinned to where the caller names no number; published weights prune by themselves."""
+        return ThinConfig().most if self.road == "nano" else 0
 
     @property
     def kept(self) -> tuple[int, ...]:

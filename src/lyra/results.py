@@ -12,7 +12,7 @@ from lyra.io.images import Photo
 from lyra.models.text import TextEncoder, UnknownWord
 from lyra.preset import Preset, nano
 from lyra.raster import render
-from lyra.stages import Candidate, RecolorConfig
+from lyra.stages import Candidate, RecolorConfig, ThinConfig
 from lyra.structures import Conditioning, InputError, Latents, Rendering, Scene, Text, Views
 
 
@@ -32,6 +32,8 @@ class GenerateOptions:
         fit: ``crop`` or ``pad``, how the photo is brought to the model's shape.
         recolor: rounds that move the scene's colours towards the photo; 0 keeps the decoder's own, ``None`` takes the
             number that belongs to the networks.
+        gaussians: what the scene is thinned to, `lyra.stages.ThinConfig`; 0 keeps all, ``None`` takes the number that
+            belongs to the networks.
         prompt: what the scene shows: its first picture where there is no photo, and what the photo does not show.
         negative: what it should not show.
         guidance: how far to follow the prompt, `lyra.diffusion.guide`: in the first picture (``None`` for
@@ -52,6 +54,7 @@ class GenerateOptions:
     device: str = "auto"
     fit: Literal["crop", "pad"] = "crop"
     recolor: int | None = None
+    gaussians: int | None = None
     prompt: str | None = None
     negative: str | None = None
     guidance: float | None = None
@@ -74,6 +77,7 @@ class GenerateOptions:
         if not 0 <= self.seed < 2**31:
             raise InputError(f"seed {self.seed} is outside 0…{2**31 - 1}; give a whole number in between")
         RecolorConfig(self.recolor or 0)
+        ThinConfig(self.gaussians or 0)
         if self.fit not in ("crop", "pad"):
             raise InputError(f"fit '{self.fit}' is unknown; choose crop or pad")
         if self.cameras is not None and self.trajectories is not None:
@@ -196,6 +200,8 @@ class Result:
     """Sizes and choices that belong to the networks."""
     models: dict[str, dict[str, str]] = field(default_factory=dict)
     """Checksum and licence of every network that took part."""
+    dropped: int = 0
+    """Gaussians that thinning left out, over all sets."""
 
     @cached_property
     def renders(self) -> tuple[Rendering, ...]:

@@ -148,5 +148,6 @@ def _run_record(result: Result, written: list[StageReport]) -> dict[str, Any]:
         "trajectories": [{"name": path.name, "strength": path.strength} for path in result.latents.trajectories],
         "fov_degrees": round(float(result.views.cameras.fov_x[0]) * 57.29577951308232, 2),
         "gaussians": len(result.scene.gaussians[0]),
+        "dropped": result.dropped,
         "stages": [asdict(stage) for stage in [*result.stages, *written]],
     }

@@ -10,7 +10,7 @@ import torch
 
 from lyra import __version__, worlds
 from lyra.cli import train
-from lyra.io.scene_folder import SceneFolder, save_scene
+from lyra.io.scene_folder import SceneFolder, load_scene, save_scene
 from lyra.io.video import read_video
 from lyra.structures import Cameras, Gaussians, Scene
 
@@ -65,6 +65,21 @@ def test_generate_reports_stages_and_where_the_scene_lies(
     page = (tmp_path / "out" / "scene.html").read_text(encoding="utf-8")
     assert "<title>garden.jpg</title>" in page
     assert '"name":"zoom_in"' in page
+
+
+@pytest.mark.parametrize(("most", "left"), [("3", 3), ("5", 5), ("0", 5)])
+def test_generate_keeps_as_many_gaussians_as_were_asked_for(
+    lyra: Lyra, tmp_path: Path, photo: Path, quick_networks: None, most: str, left: int
+) -> None:
+    outcome = lyra("generate", photo, "-o", tmp_path / "out", "--trajectories", "left", "--gaussians", most)
+    assert outcome.code == 0, outcome.err
+    dropped = 5 - left
+    said = f"Gaussians  {left}" + (f", {dropped} that show least were dropped" if dropped else "") + "\n"
+    assert said in outcome.out
+    assert ("\nthin " in outcome.out) is bool(dropped)
+    run = json.loads((tmp_path / "out" / "run.json").read_text())
+    assert (run["gaussians"], run["dropped"], run["options"]["gaussians"]) == (left, dropped, int(most))
+    assert len(load_scene(tmp_path / "out").gaussians[0]) == left
 
 
 def test_generate_makes_missing_parent_folders(lyra: Lyra, tmp_path: Path, photo: Path, quick_networks: None) -> None:

@@ -72,6 +72,8 @@ def test_what_only_one_of_them_has(make: Callable[[], object], words: str) -> No
         ["worlds", "--steps", "-1"],
         ["worlds", "--dynamic", "--steps", "-1"],
         ["worlds", "--seed", "-1"],
+        ["worlds", "--gaussians", "-1"],
+        ["worlds", "--dynamic", "--gaussians", "-1"],
         ["camera", "--steps", "-1"],
         ["text", "--guidance", "99"],
         ["ablations", "--out", "runs", "--steps", "-1"],

@@ -24,7 +24,9 @@ def report(tmp_path_factory: pytest.TempPathFactory, untrained: Callable[[], Pip
         patch.setattr(scores, "MIN_HOLE_PIXELS", 10)
         said: list[str] = []
         result = evaluate_worlds(
-            WorldsProtocol(split="val", count=1, steps=1, device="cpu", height=64, width=96), untrained(), said.append
+            WorldsProtocol(split="val", count=1, steps=1, device="cpu", height=64, width=96, gaussians=6000),
+            untrained(),
+            said.append,
         )
         assert len(said) == 1 and said[0].startswith("world 1/1: ")
         yield result
@@ -41,11 +43,14 @@ def numbers(part: object) -> Iterator[float]:
 def test_every_key_is_there_and_every_number_is_one(report):
     assert set(report) == {
         "protocol", "textures", "device", "methods", "decoder_vs_teacher", "scene_vs_teacher", "tokenizer_psnr",
-        "depth", "scene_at_own_camera_psnr", "by_trajectory", "frames",
+        "depth", "scene_at_own_camera_psnr", "by_trajectory", "frames", "gaussians",
     }  # fmt: skip
     assert report["textures"] == "procedural" and report["device"] == "cpu"
     assert report["protocol"]["split"] == "val" and report["protocol"]["height"] == 64
     assert set(report["methods"]) == set(METHODS)
+    counts = report["gaussians"]
+    assert counts["scene"] == [6000] and counts["covered"][0] > 6000 and counts["covered"][0] > counts["decoder"][0]
+    assert f"{counts['covered'][0]:,} with covered gaps, 6,000 in the end" in table(report)
     assert all(set(row) == COLUMNS for row in report["methods"].values())
     assert set(report["scene_vs_teacher"]) == COLUMNS and set(report["depth"]) == {"abs_rel", "delta1"}
     assert set(report["by_trajectory"]) == {spec.name for spec in OFFICIAL_TRAJECTORIES}

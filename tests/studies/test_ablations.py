@@ -29,7 +29,7 @@ TINY = DecoderConfig(
     ray_dtype="float32", zero_init_rays=False, time_layers=False, guides=True, head="anchored", prune_ratio=0.0,
     anchors=(Anchor(0, 1, "first"), Anchor(16, 2, "all")), feature_channels=8, hidden_channels=16, ssm_head=16,
 )  # fmt: skip
-CHOSEN = ("no-fusion", "both", "no-pruning", "pixels", "official")
+CHOSEN = ("no-fusion", "no-fusion-pruned", "trunk-apart", "both", "pixels", "official-no-fusion")
 
 
 @pytest.fixture(scope="module")
@@ -55,15 +55,19 @@ def report(protocol, tiny_recipe) -> dict:
 
 
 def test_every_variant_is_scored_beside_its_base(report, protocol):
-    assert list(report["variants"]) == ["full", "no-fusion", "both", "no-pruning", "pixels", "official"]
+    assert list(report["variants"]) == [
+        "full", "no-fusion", "no-fusion-pruned", "trunk-apart", "both", "no-pruning", "pixels", "official",
+        "official-no-fusion",
+    ]  # fmt: skip
+    unpruned = {"no-pruning": 32 * 64 + 6 * 16 * 32, "no-fusion": 6 * (32 * 64 + 16 * 32)}
     for name, row in report["variants"].items():
         assert row["steps"] == 2 and row["seconds_per_step"] > 0
-        assert row["gaussians"] == 2000 if name != "no-pruning" else row["gaussians"] == 32 * 64 + 6 * 16 * 32
+        assert row["gaussians"] == unpruned.get(name, 2000)
         assert all(3 < row[kind]["psnr_all"] < 60 for kind in ("true", "teacher"))
     assert len({row["teacher"]["psnr_all"] for row in report["variants"].values()}) >= 3
     assert report["teacher"]["psnr_all"] == pytest.approx(ablations._json(protocol.out / "teacher.json")["psnr_all"])
     text = ablation_table(report)
-    assert text.count("\n") == 8 and "17.730" in text and "nan" not in text
+    assert text.count("\n") == 11 and "17.730" in text and "nan" not in text
 
 
 def test_the_packed_networks_are_what_was_asked_for(report, protocol):
@@ -71,7 +75,9 @@ def test_the_packed_networks_are_what_was_asked_for(report, protocol):
         return load_model("decoder/nano", weights_dir=protocol.out / name, kind=GaussianDecoder).config
 
     assert config("full") == replace(TINY, prune_ratio=config("full").prune_ratio)
-    assert not config("no-fusion").fuse_views and config("no-pruning").prune_ratio == 0
+    assert config("no-fusion-pruned").views_apart and config("official-no-fusion").views_apart
+    assert not config("trunk-apart").fuse_views and not config("trunk-apart").views_apart
+    assert config("no-pruning").prune_ratio == config("no-fusion").prune_ratio == 0 and config("no-fusion").views_apart
     assert config("pixels").latent_channels == 3 and config("official").head == "official"
     assert not list(protocol.out.glob("*/checkpoint*")), "what is finished needs no checkpoint"
 
@@ -142,13 +148,18 @@ def test_recipes_change_one_thing_each():
     assert full.network() == nano() and full.perceptual > 0 and full.depth > 0
     assert made["no-perceptual"].perceptual == 0 and made["no-perceptual"].depth == full.depth
     assert made["no-depth"].depth == 0 and made["no-depth"].perceptual == full.perceptual
-    assert all(stage.prune_ratio == stage.opacity_weight == 0 for stage in made["no-pruning"].stages)
-    assert made["no-fusion"].network() == replace(nano(), fuse_views=False)
+    for name in ("no-pruning", "no-fusion"):
+        assert all(stage.prune_ratio == stage.opacity_weight == 0 for stage in made[name].stages)
+    assert made["no-fusion"].network() == made["no-fusion-pruned"].network() == replace(nano(), views_apart=True)
+    assert made["trunk-apart"].network() == replace(nano(), fuse_views=False)
+    assert made["official-no-fusion"].network() == replace(made["official"].network(), views_apart=True)
+    assert gaussians_of(made["no-fusion"].network(), 256, 448) == 6 * (256 * 448 + 2 * 128 * 224)
     hybrid = GaussianDecoder(made["hybrid"].network())
     assert [type(block).__name__ for block in hybrid.trunk.blocks] == ["MambaBlock", "TransformerBlock"] * 3
     for name, each in made.items():
         left = gaussians_of(each.network(), 256, 448) * (1 - each.stages[-1].prune_ratio)
-        assert left == pytest.approx(458_752) if name == "no-pruning" else left <= 200_000.001
+        kept = {"no-pruning": 458_752, "no-fusion": 1_032_192}.get(name)
+        assert left == kept if kept else left <= 200_000.001
         GaussianDecoder(each.network())
 
 
@@ -169,7 +180,8 @@ def test_views_apart_do_not_see_each_other():
 def test_signs_are_compared_with_the_published_ones():
     def rows(full: float, other: float, name: str) -> dict:
         measure = ABLATIONS[name].measure
-        return {key: {"teacher": {measure: value}} for key, value in (("full", full), (name, other))}
+        base = ABLATIONS[name].base or "full"
+        return {key: {"teacher": {measure: value}} for key, value in ((base, full), (name, other))}
 
     assert sign("no-fusion", rows(28.0, 27.0, "no-fusion")) == "reproduces"
     assert sign("no-fusion", rows(28.0, 28.2, "no-fusion")) == "does not"

@@ -1,11 +1,13 @@
 """Optimisation per scene: it recovers a scene from its pictures, and the comparison says what it should."""
 
+import functools
 import json
 from dataclasses import replace
 
 import pytest
 import torch
 
+from lyra.cli import main
 from lyra.geometry import intrinsics_from_fov, trajectory_c2w
 from lyra.metrics import psnr
 from lyra.pipeline import Pipeline
@@ -68,10 +70,31 @@ def test_the_comparison(tiny_weights, monkeypatch):
     assert report["gap_teacher"] == pytest.approx(gap, abs=1e-3)
     assert report["ratio"] == pytest.approx(rows["optimised"]["seconds"] / rows["scene"]["seconds"])
     assert json.loads(json.dumps(report)) == report
+    assert 0 < report["forward_seconds"] < rows["decoder"]["seconds"] < rows["scene"]["seconds"]
+    optimised, clips = rows["optimised"]["seconds"], report["clips_seconds"]
+    assert report["ratio_forward"] == pytest.approx(optimised / report["forward_seconds"]) and clips > 0
+    assert report["ratio_road"] == pytest.approx((clips + optimised) / (clips + rows["scene"]["seconds"]))
     text = optimisation_table(report)
     assert "optimised" in text and "nan" not in text
+    assert not pipeline.decoder._forward_hooks and not pipeline.decoder._forward_pre_hooks
     with pytest.raises(InputError, match="steps 0 is outside 1"):
         replace(protocol, steps=0)
+
+
+def test_the_command_says_times_and_differences(tiny_weights, monkeypatch, tmp_path, capsys):
+    small = functools.partial(OptimisationProtocol, height=32, width=64)
+    monkeypatch.setattr(optimisation, "OptimisationProtocol", small)
+    monkeypatch.setattr(Pipeline, "load", staticmethod(lambda device: _pipeline(tiny_weights)))
+    file = tmp_path / "optimisation.json"
+    words = ["--count", "2", "--steps", "10", "--device", "cpu", "--json", str(file)]
+    assert main(["evaluate", "optimisation", *words]) == 0
+    said = capsys.readouterr().out
+    report = json.loads(file.read_text())
+    assert f"is {report['ratio']:.3g} times as fast (the network alone {report['ratio_forward']:.3g} times" in said
+    for gap, where in (("gap_teacher", "the optimised one on the teacher's frames"), ("gap_true", "it on true views")):
+        side = "below" if report[gap] >= 0 else "above"
+        assert f"{abs(report[gap]):.2f} dB {side} {where}" in said
+    assert "world 2/2: optimised " in said and "step 10 of 10" in said
 
 
 def _watched(inner, counts: list[int]):

@@ -37,7 +37,7 @@ def test_times_by_number_by_second_and_all():
 
 @pytest.mark.parametrize(
     "choice", [{"fps": 0}, {"fps": 1000}, {"steps": 0}, {"seed": -1}, {"strength": 9}, {"fov": 200}, {"recolor": -1},
-               {"trajectories": ("sideways",)}]
+               {"gaussians": -1}, {"trajectories": ("sideways",)}]
 )  # fmt: skip
 def test_choices_out_of_range(choice):
     with pytest.raises(InputError):

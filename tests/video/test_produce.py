@@ -57,6 +57,21 @@ def test_a_short_tripod_clip_becomes_a_folder_with_everything_in_it(clip, networ
     assert not list(tmp_path.glob(".scene*")), "no chunks stay"
 
 
+def test_every_time_has_at_most_as_many_gaussians_as_were_asked_for(clip, networks, tmp_path):
+    choices = {"stride": 1, "times": "3", "recolor": 0}
+    most = 5800
+    whole, _ = produced(clip(17), tmp_path / "whole", networks, gaussians=0, **choices)
+    thinned, _ = produced(clip(17), tmp_path / "thinned", networks, gaussians=most, **choices)
+    assert max(whole["gaussians"]) > most and whole["dropped"] == [0, 0, 0]
+    assert thinned["gaussians"] == [min(count, most) for count in whole["gaussians"]]
+    assert thinned["dropped"] == [max(0, count - most) for count in whole["gaussians"]]
+    before, after = (load_scene(tmp_path / name) for name in ("whole", "thinned"))
+    assert [len(one) for one in after.gaussians] == thinned["gaussians"]
+    for old, new in zip(before.gaussians, after.gaussians, strict=True):
+        at = {tuple(mean) for mean in old.means.tolist()}
+        assert all(tuple(mean) in at for mean in new.means.tolist()), "what stays does not move"
+
+
 def test_an_interrupted_run_goes_on_after_its_last_chunk_and_ends_the_same(clip, networks, tmp_path):
     choices = {"frames": 30, "stride": 1, "times": "4", "trajectories": ("left",)}
     whole, _ = produced(clip(30), tmp_path / "whole", networks, **choices)

@@ -29,6 +29,8 @@ class EvaluateWorlds:
     """Denoising steps; by default the number the network was trained for."""
     stride: int = 5
     """Every so many frames of each trajectory are scored, counted back from the last."""
+    gaussians: Annotated[int, arg(metavar="N")] = 200_000
+    """What finished scenes are thinned to, moving ones at each time; 0 keeps all."""
     textures: Annotated[Path | None, arg(metavar="FOLDER", help_behavior_hint="")] = None
     """Texture pack; by default looked for in the usual places, else procedural textures."""
     device: Annotated[str, arg(metavar="auto|cpu|cuda[:N]")] = "auto"
@@ -57,6 +59,7 @@ class EvaluateWorlds:
             textures=self.textures,
             device=self.device,
             stride=self.stride,
+            gaussians=self.gaussians,
         )
         scores = evaluate_worlds(protocol, progress=tell)
         print(table(scores))
@@ -75,6 +78,7 @@ class EvaluateWorlds:
             device=self.device,
             stride=self.stride,
             cameras=2 * self.count,
+            gaussians=self.gaussians,
         )
         scores = evaluate_moving_worlds(protocol, progress=tell)
         print(table(scores))

@@ -58,6 +58,9 @@ class Generate:
     recolor: Annotated[int | None, arg(metavar="N", help_behavior_hint="")] = None
     """Rounds that move the scene's colours towards the photo; 0 keeps what the decoder said, and is the default of
     published networks; of those inside it is 2."""
+    gaussians: Annotated[int | None, arg(metavar="N", help_behavior_hint="")] = None
+    """Most Gaussians of the scene, of a video at each time; those that show least are dropped. 0 keeps all, and is the
+    default of published networks; of those inside it is 200000."""
     prompt: Annotated[str | None, arg(metavar="WORDS", help_behavior_hint="")] = None
     """What the scene shows, in English: without a photo all of it, with one what the photo does not show."""
     negative: Annotated[str | None, arg(metavar="WORDS", help_behavior_hint="")] = None
@@ -196,6 +199,7 @@ class Generate:
             "fit": self.fit,
             "exact": self.exact,
             "recolor": self.recolor,
+            "gaussians": self.gaussians,
         }
 
     def _options(self) -> "GenerateOptions":
@@ -229,7 +233,8 @@ class Generate:
                 print(f"shows      {note['caption']}")
                 if note["missing"]:
                     print(f"unmet      {', '.join(note['missing'])}")
-        print(f"Gaussians  {count:,}")
+        dropped = f", {result.dropped:,} that show least were dropped" if result.dropped else ""
+        print(f"Gaussians  {count:,}{dropped}")
         print(f"time       {seconds(total)} in all")
         print(f"memory     {mebibytes(peak_memory_mib())} at the peak")
 

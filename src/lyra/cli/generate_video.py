@@ -68,6 +68,8 @@ def _report(command: "Generate", record: dict[str, Any], total: float) -> None:
 
     counts = record["gaussians"]
     print(f"scene      {command.out}")
-    print(f"times      {len(counts)}, {min(counts):,} to {max(counts):,} Gaussians each")
+    dropped = max(record["dropped"])
+    left = f", up to {dropped:,} that show least were dropped" if dropped else ""
+    print(f"times      {len(counts)}, {min(counts):,} to {max(counts):,} Gaussians each{left}")
     print(f"time       {seconds(total)} in all")
     print(f"memory     {mebibytes(peak_memory_mib())} at the peak")

@@ -34,6 +34,8 @@ class Reconstruct:
     """Only these records: whole names, or beginnings that fit one record. By default all."""
     recolor: Annotated[int, arg(metavar="N")] = 2
     """Rounds that move a scene's colours towards its picture; 0 keeps what the decoder said."""
+    gaussians: Annotated[int, arg(metavar="N")] = 200_000
+    """Most Gaussians of a scene; those that show least are dropped. 0 keeps all."""
     device: Annotated[str, arg(metavar="auto|cpu|cuda[:N]")] = "auto"
     """Where to compute."""
     overwrite: bool = False
@@ -51,10 +53,11 @@ class Reconstruct:
         from lyra.pipeline import Pipeline
         from lyra.results import StageReport
         from lyra.scene_writer import write_result
-        from lyra.stages import RecolorConfig
+        from lyra.stages import RecolorConfig, ThinConfig
         from lyra.structures import InputError
 
         RecolorConfig(self.recolor)
+        ThinConfig(self.gaussians)
         source = open_records(self.source, LatentSpace.of(load_model("tokenizer/nano", kind=Tokenizer)))
         keys = _choose(source.keys(), self.record, self.source)
         for key in keys:
@@ -67,7 +70,7 @@ class Reconstruct:
             lines(StageReport("load", time.perf_counter() - before, detail=f"networks on {pipeline.device}"))
             for record in self._records(source, keys, lines):
                 lines.say(f"record {record.key}")
-                result = pipeline.finish(pipeline.recall(record, self.recolor, lines), lines)
+                result = pipeline.finish(pipeline.recall(record, self.recolor, lines, self.gaussians), lines)
                 write_result(result, self.out / record.key, self.overwrite, lines, write_page)
                 made += 1
         if not made:

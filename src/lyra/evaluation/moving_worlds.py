@@ -22,7 +22,7 @@ from lyra.models.perceptual import SqueezePerceptual
 from lyra.pipeline import Pipeline, resolve_device
 from lyra.raster import render
 from lyra.results import GenerateOptions
-from lyra.stages import cover, decode, imagine, locate, plan, recolor, warp, warp_moving
+from lyra.stages import ThinConfig, cover, decode, imagine, locate, plan, recolor, thin, warp, warp_moving
 from lyra.structures import Cameras, Frames, Gaussians, Views
 from lyra.video import Chunk, MovingRoad, VideoOptions
 from lyra.worlds import TextureStore, WorldBatch, collate, film, load_textures, sample_world
@@ -49,6 +49,7 @@ class MovingProtocol:
         cameras: worlds filmed by hand, whose cameras are estimated.
         frames: of each clip, at 12 a second.
         independent: whether flicker is compared with scenes of single frames, which takes twice as long.
+        gaussians: what the scene is thinned to at each time; 0 keeps all.
 
     Raises:
         InputError: a number that leaves nothing to score, or that the road refuses.
@@ -67,6 +68,7 @@ class MovingProtocol:
     cameras: int = 16
     frames: int = 17
     independent: bool = True
+    gaussians: int = ThinConfig().most
 
     def __post_init__(self) -> None:
         require_at_least(1, count=self.count)
@@ -74,7 +76,7 @@ class MovingProtocol:
         require_at_least(FLICKER[-1] + 1, frames=self.frames)
         require_stride(self.stride, self.frames)
         require_size(self.height, self.width)
-        GenerateOptions(seed=self.seed, steps=self.steps)
+        GenerateOptions(seed=self.seed, steps=self.steps, gaussians=self.gaussians)
 
 
 @torch.no_grad()
@@ -109,7 +111,8 @@ def evaluate_moving_worlds(
     for number, world in enumerate(_moving_worlds(protocol, textures)):
         stage = _Stage(collate([world], device), store, protocol, device)
         seed = (protocol.seed * 100_003 + number) % 2**31  # a video's seeds end there
-        road = MovingRoad(pipeline, VideoOptions(cameras="static", seed=seed, steps=protocol.steps), fov=stage.fov)
+        options = VideoOptions(cameras="static", seed=seed, steps=protocol.steps, gaussians=protocol.gaussians)
+        road = MovingRoad(pipeline, options, fov=stage.fov)
         chunk = Chunk(0, 0, protocol.frames, 0)
         made = road.run(chunk, stage.rgb, sorted({*scored, *FLICKER}), None)
         sets = {moment.frame: moment.gaussians for moment in made.moments}
@@ -266,7 +269,8 @@ def _alone(pipeline: Pipeline, rgb: Tensor, camera: Cameras, protocol: MovingPro
     latents = imagine(caches, pipeline.teacher, pipeline.tokenizer, protocol.steps, protocol.seed)
     frames = pipeline.imagine_frames(latents, caches)
     scene = decode(views, latents, caches, frames, pipeline.decoder, pipeline.tokenizer, pipeline.depth_net)
-    return recolor(cover(scene, views, caches, frames, pipeline.depth_net), views).gaussians[0]
+    covered = cover(scene, views, caches, frames, pipeline.depth_net)
+    return recolor(thin(covered, paths, ThinConfig(protocol.gaussians)), views).gaussians[0]
 
 
 def _masked_psnr(images: Tensor, truth: Tensor, mask: Tensor) -> list[float]:

@@ -17,7 +17,7 @@ from lyra.models.perceptual import SqueezePerceptual
 from lyra.pipeline import FRAMES, Pipeline, resolve_device
 from lyra.raster import render
 from lyra.results import GenerateOptions
-from lyra.stages import cover, decode, imagine, plan, recolor, warp
+from lyra.stages import ThinConfig, cover, decode, imagine, plan, recolor, thin, warp
 from lyra.worlds import load_textures
 
 
@@ -53,13 +53,15 @@ class WorldsProtocol:
     """Worlds of which one trajectory is filmed whole to judge the tokenizer."""
     first: int = 0
     """Seed of the first world: a long run can be done in parts."""
+    gaussians: int = ThinConfig().most
+    """What the finished scene is thinned to; 0 keeps all."""
 
     def __post_init__(self) -> None:
         require_at_least(1, count=self.count)
         require_at_least(0, first=self.first, tokenizer_worlds=self.tokenizer_worlds)
         require_stride(self.stride, FRAMES)
         require_size(self.height, self.width)
-        GenerateOptions(seed=self.seed, steps=self.steps)
+        GenerateOptions(seed=self.seed, steps=self.steps, gaussians=self.gaussians)
 
 
 METHODS = ("input_repeated", "warp_nearest", "teacher", "decoder", "scene")
@@ -81,7 +83,8 @@ def evaluate_worlds(
         ``methods`` against the true views: the input repeated, the forward warp with holes filled from the nearest
         valid pixel, the teacher's RGB, renders of what the decoder says, renders of the finished scene (gaps covered,
         recoloured); ``decoder_vs_teacher`` and ``scene_vs_teacher``; ``tokenizer`` reconstruction of the true clips;
-        ``depth`` errors; the same by trajectory.
+        ``depth`` errors; ``gaussians`` of each world by the decoder, with covered gaps, and in the finished scene; the
+        scores by trajectory.
     """
     protocol = protocol or WorldsProtocol()
     device = resolve_device(protocol.device)
@@ -95,6 +98,7 @@ def evaluate_worlds(
     tokenizer_psnr: list[float] = []
     depth_scores: list[tuple[float, float]] = []
     own_camera: list[float] = []
+    counts: dict[str, list[int]] = {"decoder": [], "covered": [], "scene": []}
     frames = scored_frames(FRAMES, protocol.stride)
     late = is_late(torch.tensor(frames, device=device), FRAMES)
     for index in range(protocol.first, protocol.first + protocol.count):
@@ -110,8 +114,12 @@ def evaluate_worlds(
         latents = imagine(caches, pipeline.teacher, pipeline.tokenizer, protocol.steps, protocol.seed)
         teacher = pipeline.imagine_frames(latents, caches)
         decoded = decode(views, latents, caches, teacher, pipeline.decoder, pipeline.tokenizer, pipeline.depth_net)
-        scene = recolor(cover(decoded, views, caches, teacher, pipeline.depth_net), views)
+        covered = cover(decoded, views, caches, teacher, pipeline.depth_net)
+        scene = recolor(thin(covered, paths, ThinConfig(protocol.gaussians)), views)
         gaussians = scene.gaussians[0]
+        counts["decoder"].append(len(decoded.gaussians[0]))
+        counts["covered"].append(len(covered.gaussians[0]))
+        counts["scene"].append(len(gaussians))
         own_camera.append(float(psnr(render(gaussians, world.camera).rgb.clamp(0, 1), world.rgb)))
         for view, path in enumerate(paths):
             holes = ~warp(exact, path).mask[frames]
@@ -149,6 +157,7 @@ def evaluate_worlds(
         "tokenizer_psnr": _mean(tokenizer_psnr),
         "depth": {"abs_rel": _mean([a for a, _ in depth_scores]), "delta1": _mean([d for _, d in depth_scores])},
         "scene_at_own_camera_psnr": _mean(own_camera),
+        "gaussians": counts,
         "by_trajectory": {
             path: {name: sheet.means() for name, sheet in group.items()} for path, group in by_path.items()
         },
@@ -171,7 +180,13 @@ def table(report: dict[str, Any]) -> str:
     lines.append(f"tokenizer {report['tokenizer_psnr']:.2f} dB; depth AbsRel {report['depth']['abs_rel']:.3f},")
     lines[-1] += f" delta1 {report['depth']['delta1']:.3f}; scene at the input's camera"
     lines[-1] += f" {report['scene_at_own_camera_psnr']:.2f} dB"
+    decoded, covered, left = (_range(report["gaussians"][name]) for name in ("decoder", "covered", "scene"))
+    lines.append(f"Gaussians: {decoded} by the decoder, {covered} with covered gaps, {left} in the end")
     return "\n".join(lines)
+
+
+def _range(counts: list[int]) -> str:
+    return f"{min(counts):,} to {max(counts):,}" if min(counts) < max(counts) else f"{counts[0]:,}"
 
 
 def _mean(values: list[float]) -> float:

@@ -14,6 +14,7 @@ from lyra.stages.perceive import PerceiveConfig, perceive
 from lyra.stages.plan import plan, plan_moving, require_plannable
 from lyra.stages.recolor import RecolorConfig, recolor
 from lyra.stages.steady import SteadyConfig, steady
+from lyra.stages.thin import ThinConfig, thin
 from lyra.stages.warp import warp, warp_clips, warp_moving, warp_moving_clips
 from lyra.stages.warp_published import grow_cache, start_cache, warp_published, warp_video
 
@@ -25,6 +26,7 @@ __all__ = [
     "PublishedSampling",
     "RecolorConfig",
     "SteadyConfig",
+    "ThinConfig",
     "background_plate",
     "behind",
     "cover",
@@ -52,6 +54,7 @@ __all__ = [
     "steady",
     "still_cameras",
     "teacher_inputs",
+    "thin",
     "unlike",
     "warp",
     "warp_clips",

@@ -4,7 +4,7 @@ import math
 from dataclasses import dataclass
 from typing import Literal
 
-from lyra.stages import PerceiveConfig, RecolorConfig, require_plannable
+from lyra.stages import PerceiveConfig, RecolorConfig, ThinConfig, require_plannable
 from lyra.structures import InputError
 
 CAMERA_WORDS = ("auto", "static", "colmap")
@@ -24,7 +24,8 @@ class VideoOptions:
         cameras: ``auto``, ``static``, ``colmap``, or a file or folder of cameras.
         times: ``all``, a number of times spread evenly, or seconds separated by commas; ``None`` for at most 17.
         fps: of the previews, ``None`` for that of the pictures.
-        seed, steps, trajectories, strength, fov, device, fit, recolor, exact: as for a photo.
+        seed, steps, trajectories, strength, fov, device, fit, recolor, gaussians, exact: as for a photo; the number of
+            Gaussians is that of each time.
         moment_cover: whether gaps are looked for at every time, not only where the cameras are farthest.
     """
 
@@ -42,6 +43,7 @@ class VideoOptions:
     device: str = "auto"
     fit: Literal["crop", "pad"] = "crop"
     recolor: int | None = None
+    gaussians: int | None = None
     exact: bool = False
     moment_cover: bool = True
 
@@ -53,6 +55,7 @@ class VideoOptions:
         if self.fps is not None and not 1 <= self.fps <= 240:
             raise InputError(f"fps {self.fps:g} is outside 1…240; leave it out for the rate of the pictures")
         RecolorConfig(self.recolor or 0)
+        ThinConfig(self.gaussians or 0)
         PerceiveConfig(self.fov)
         require_plannable(self.trajectories, self.strength)
         self._parsed()

@@ -171,6 +171,7 @@ def _make_chunks(
             "cameras": {"kind": made.path.kind, "sureness": round(made.path.sureness, 3), "words": made.path.words},
             "moments": [moment.frame for moment in made.moments],
             "gaussians": [len(moment.gaussians) for moment in made.moments],
+            "dropped": [moment.dropped for moment in made.moments],
             "trajectories": {path.name: _path(path) for path in made.trajectories},
             "source_path": cameras_to_json(made.views.cameras[: chunk.count]),
             "stages": [asdict(report) for report in clock.done[reports:]],
@@ -369,6 +370,7 @@ def _write(
         "cameras": [record["cameras"] for record in records],
         "chunks": [{key: record[key] for key in ("frames", "decoded", "moments")} for record in records],
         "gaussians": [count for record in records for count in record["gaussians"]],
+        "dropped": [count for record in records for count in record["dropped"]],
         "stages": [report for record in records for report in record["stages"]],
     }  # fmt: skip
 

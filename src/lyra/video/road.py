@@ -14,6 +14,7 @@ from lyra.pipeline import Pipeline
 from lyra.stages import (
     CameraPath,
     RecolorConfig,
+    ThinConfig,
     background_plate,
     behind,
     cover_moment,
@@ -26,6 +27,7 @@ from lyra.stages import (
     scale_to_depth,
     steady,
     still_cameras,
+    thin,
     unlike,
     warp_moving,
 )
@@ -63,11 +65,13 @@ class Moment:
         frame: of the whole clip.
         gaussians: the set.
         source: the camera of the video then.
+        dropped: how many Gaussians thinning left out.
     """
 
     frame: int
     gaussians: Gaussians
     source: Cameras
+    dropped: int = 0
 
 
 @dataclass(frozen=True)
@@ -181,11 +185,20 @@ class MovingRoad:
             visible, hidden = self._decode(views, conditionings, latents, frames, moments)
         with times("cover"):
             sets, pool = self._assemble(views, conditionings, frames, moments, visible, hidden, before)
+        counts = [len(one) for one in sets]
+        most = ThinConfig(networks.preset.most_gaussians if options.gaussians is None else options.gaussians)
+        if most.most and max(counts, default=0) > most.most:
+            with times("thin"):
+                sets = [
+                    thin(Scene((one,), views.cameras[time]), trajectories, most, moment=time).gaussians[0]
+                    for one, time in zip(sets, moments, strict=True)
+                ]
         with times("recolor"):
             rounds = networks.preset.recolor if options.recolor is None else options.recolor
             sets = [self._recolored(one, views, time, rounds) for one, time in zip(sets, moments, strict=True)]
         made = tuple(
-            Moment(chunk.first + time, one, views.cameras[time]) for one, time in zip(sets, moments, strict=True)
+            Moment(chunk.first + time, one, views.cameras[time], count - len(one))
+            for one, time, count in zip(sets, moments, counts, strict=True)
         )
         tail = slice(max(0, chunk.count - shared), chunk.count)
         handover = Handover(depth[tail].clone(), path.cameras[tail], pool, factor)

@@ -49,6 +49,8 @@ class DecoderConfig:
         width, depth, heads, mlp_ratio: trunk.
         attention_every: block i is attention when (i + 1) is a multiple of this, Mamba-2 otherwise; 1: attention only.
         fuse_views: the trunk mixes the tokens of all views; without, those of each view apart.
+        views_apart: each view is decoded as a scene of its own, which has no other view; their Gaussians are put
+            together, and then pruned.
         ssm_state, ssm_head, ssm_expand, ssm_conv, ssm_chunk: Mamba-2 (the chunk length changes rounding only).
         zero_init_residual: start every trunk block as the identity.
         checkpoint_blocks: recompute trunk blocks in the backward pass instead of storing them.
@@ -90,6 +92,7 @@ class DecoderConfig:
     mlp_ratio: float = 4.0
     attention_every: int = 8
     fuse_views: bool = True
+    views_apart: bool = False
     ssm_state: int = 256
     ssm_head: int = 64
     ssm_expand: int = 2

@@ -1,7 +1,7 @@
 """The Gaussians of a batch of scenes."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import torch
 from torch import Tensor
@@ -46,6 +46,12 @@ class GaussianBatch:
             torch.cat([part.scales for part in parts], dim=1),
             torch.cat([part.opacities for part in parts], dim=1),
             torch.cat([part.colors for part in parts], dim=1),
+        )
+
+    def united(self, count: int) -> "GaussianBatch":
+        """The sets of every ``count`` scenes that follow each other put together: B of N to B / count of count N."""
+        return GaussianBatch(
+            *(getattr(self, field.name).unflatten(0, (-1, count)).flatten(1, 2) for field in fields(self))
         )
 
     def item(self, index: int) -> Gaussians:

@@ -100,6 +100,22 @@ class DecoderInputs:
         if anchors and maps is not None and maps.shape[2] != len(anchors):
             raise InputError(f"{maps.shape[2]} anchor frames given: give frames {', '.join(map(str, anchors))}")
 
+    def apart(self) -> "DecoderInputs":
+        """The same views as B V scenes of one view each; what belongs to a whole scene is repeated for each."""
+        batch, views = self.latents.shape[:2]
+        whole_scenes = ("time_latents", "frame_times", "target_time")
+        split: dict[str, Any] = {}
+        for field in fields(self):
+            value = getattr(self, field.name)
+            if isinstance(value, Tensor):
+                value = (
+                    value.repeat_interleave(views, dim=0)
+                    if field.name in whole_scenes
+                    else value.reshape(batch * views, 1, *value.shape[2:])
+                )
+            split[field.name] = value
+        return replace(self, **split)
+
     def to(self, device: torch.device | str) -> "DecoderInputs":
         moved: dict[str, Any] = {}
         for field in fields(self):

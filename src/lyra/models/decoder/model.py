@@ -63,17 +63,27 @@ class GaussianDecoder(nn.Module):
             InputError: as `forward`.
         """
         inputs.check(self.config)
-        tokens = self._mix(self.embed(inputs), inputs.latents.shape[1])
         views, _, frames, rows, columns = inputs.latents.shape[1:]
-        grid = (views, frames, rows // self.config.patch, columns // self.config.patch)
-        return tokens.unflatten(1, grid)
+        grid = (frames, rows // self.config.patch, columns // self.config.patch)
+        if self.config.views_apart:
+            return self._mix(self.embed(inputs.apart()), 1).unflatten(0, (-1, views)).unflatten(2, grid)
+        return self._mix(self.embed(inputs), views).unflatten(1, (views, *grid))
 
     def read(self, tokens: Tensor, inputs: DecoderInputs) -> GaussianBatch:
         """Gaussians from `mix`'s tokens, at the anchors and for the target time of ``inputs``; pruned as configured."""
+        if self.config.views_apart:
+            views = tokens.shape[1]
+            gaussians = self._read(tokens.flatten(0, 1)[:, None], inputs.apart()).united(views)
+        else:
+            gaussians = self._read(tokens, inputs)
+        return gaussians.prune(1 - self.config.prune_ratio) if self.config.prune_ratio > 0 else gaussians
+
+    def _read(self, tokens: Tensor, inputs: DecoderInputs) -> GaussianBatch:
+        """All Gaussians of tokens [B, V, t, rows, columns, D]."""
         if self.times is not None:
             tokens = self.times.for_target(tokens, inputs)
         gaussians: GaussianBatch = self.head(tokens, inputs)
-        return gaussians.prune(1 - self.config.prune_ratio) if self.config.prune_ratio > 0 else gaussians
+        return gaussians
 
     def _mix(self, tokens: Tensor, views: int) -> Tensor:
         """The trunk over the tokens [B, V N, D] of all views, or over those of each view."""
