@@ -21,7 +21,7 @@ RUN = TrainOptions("teacher", Path("run"), steps=1)
 
 
 @pytest.mark.parametrize(
-    "change", [{"eager": True}, {"accumulate": 2}, {"shard": True}, {"checkpoint_activations": True}]
+    "change", [{"eager": True}, {"compile": True}, {"accumulate": 2}, {"shard": True}, {"checkpoint_activations": True}]
 )
 def test_only_what_can_be_replayed_is_recorded(change):
     assert records_calls(RUN, torch.device("cuda"))

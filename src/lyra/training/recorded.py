@@ -16,7 +16,7 @@ from lyra.training.processes import rank_and_size
 
 def records_calls(options: TrainOptions, device: torch.device) -> bool:
     """Whether a run can replay its network: on one GPU, one batch a step, and nothing else replaces its calls."""
-    replaced = options.eager or options.shard or options.checkpoint_activations
+    replaced = options.eager or options.compile or options.shard or options.checkpoint_activations
     return device.type == "cuda" and rank_and_size()[1] == 1 and options.accumulate == 1 and not replaced
 
 

@@ -95,8 +95,7 @@ class FramesTask(PooledTask):
         """Take the network for the following steps; alone on a GPU its kernels are recorded and replayed."""
         super().use(network)
         judgement = Judgement(network, self.perceptual)
-        records = records_calls(self.options, self.device) and not self.options.compile
-        self.judge = RecordedCalls(judgement) if records else judgement
+        self.judge = RecordedCalls(judgement) if records_calls(self.options, self.device) else judgement
 
     def _first_model(self) -> FrameDecoder:
         if self.options.init:
