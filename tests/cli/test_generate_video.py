@@ -93,7 +93,7 @@ def test_choices_are_handed_on_and_reported(
 
     def produce(path: Path, out: Path, networks: Any, options: VideoOptions, *rest: Any) -> dict[str, Any]:
         seen.update(path=path, out=out, options=options)
-        return {"gaussians": [10, 2000]}
+        return {"gaussians": [10, 2000], "dropped": [0, 1300]}
 
     monkeypatch.setattr(pipeline.Pipeline, "load", staticmethod(lambda device: Networks()))
     monkeypatch.setattr(video, "produce", produce)
@@ -103,4 +103,4 @@ def test_choices_are_handed_on_and_reported(
     assert seen["options"] == VideoOptions(
         start=0.25, frames=9, stride=1, times="2", fps=8.0, cameras="static", trajectories=("left", "zoom_in")
     )
-    assert seen["path"] == clip and "2, 10 to 2,000 Gaussians each" in outcome.out
+    assert seen["path"] == clip and "2, 10 to 2,000 Gaussians each, up to 1,300 " in outcome.out
