@@ -21,6 +21,7 @@ from lyra.training.loop import _groups as parameter_groups
 from lyra.training.loop import run_loop
 from lyra.training.networks import load_part
 from lyra.training.options import TrainOptions
+from lyra.training.tasks import teacher as teacher_task
 from lyra.training.train import make_task, train
 
 TASKS = ["tokenizer", "depth", "teacher", "frames", "decoder", "text"]
@@ -89,6 +90,8 @@ def test_a_task_learns_two_examples_by_heart(name, tiny, monkeypatch):
     rate, steps, measure, factor = LESSONS[name]
     # where the untrained decoder is nearly right, there is little to learn: these two scenes it gets wrong
     task = make_task(tiny(name, steps=1, seed=3 if name == "decoder" else 0), CPU)
+    # of the highest levels little can be learned in so few steps: they are left as rare as they were
+    monkeypatch.setattr(teacher_task, "HIGH_LEVELS", 0.2)
     if name == "text":
         task.stream.descriptions = task.stream.descriptions[:2]
         monkeypatch.setattr(caption_stream, "MIXED", 0.0)
