@@ -50,6 +50,8 @@ TEXT_DROPOUT = 0.15
 """So often an example keeps its captions to itself, for guidance and for prompts that are not given."""
 HIGH_LEVELS = 0.6
 """Share of the noise levels in the highest two thirds, where sampling begins and few steps get nearly all they get."""
+HIGH_STILLS = 0.2
+"""The same for first pictures, which many steps make."""
 STILL_LEVELS = (0.7, 2.0, 6.0)
 """Noise levels at which the scores ask how much the text helps."""
 Denoise = Callable[[Tensor, Tensor, TeacherInputs], Tensor]
@@ -202,11 +204,11 @@ class TeacherTask(PooledTask):
             loss = loss + (still - loss) * (stills / self.batch)
         return loss, numbers
 
-    def _noise_levels(self, count: int) -> tuple[Tensor, Tensor]:
+    def _noise_levels(self, count: int, share: float) -> tuple[Tensor, Tensor]:
         """[count] noise levels, and which of them are among the highest by choice."""
         largest = self.model.config.sigma_max
         sigma = torch.exp(torch.randn(count, device=self.device) * 1.7 + 0.4).clamp(0.005, largest)
-        high = torch.rand(count, device=self.device) < HIGH_LEVELS
+        high = torch.rand(count, device=self.device) < share
         return torch.where(high, largest * (0.3 + 0.7 * torch.rand_like(sigma)), sigma), high
 
     def _error(self, denoise: Denoise, clean: Tensor, sigma: Tensor, inputs: TeacherInputs) -> Tensor:
@@ -218,7 +220,7 @@ class TeacherTask(PooledTask):
 
     def _clip_loss(self, clean: Tensor, inputs: TeacherInputs) -> tuple[Tensor, dict[str, float | Tensor]]:
         """Loss of all frames but the first, which is given."""
-        sigma, high = self._noise_levels(len(clean))
+        sigma, high = self._noise_levels(len(clean), HIGH_LEVELS)
         error = self._error(self.denoise, clean, sigma, inputs)[:, :, 1:]
         hole = 0.5 - inputs.mask[:, 0].mean(dim=1, keepdim=True) / 2
         loss = (self.importance * (1 + HOLE_WEIGHT * hole[:, :, 1:]) * error).mean()
@@ -232,7 +234,7 @@ class TeacherTask(PooledTask):
     def _still_loss(self, inputs: TeacherInputs) -> Tensor:
         """Loss of the first frames alone, which nothing but the text tells about."""
         assert inputs.source is not None
-        sigma, _ = self._noise_levels(len(inputs.source))
+        sigma, _ = self._noise_levels(len(inputs.source), HIGH_STILLS)
         blank = empty_cache(inputs.source, self.model.config, inputs.text)
         return (self.importance * self._error(self.denoise, inputs.source, sigma, blank)).mean()
 
