@@ -3,6 +3,7 @@ import torch
 from scipy.ndimage import distance_transform_edt
 
 from lyra.geometry import fill_nearest, fill_pyramid
+from lyra.geometry.fill import fill_trusted, outer_holes
 
 
 def holes(batch: int, height: int, width: int, share: float = 0.1, seed: int = 0):
@@ -75,3 +76,41 @@ def test_pyramid_gives_zero_without_any_weight():
     filled = fill_pyramid(values, mask)
     assert filled[0].abs().max() == 0
     assert torch.equal(filled[1], values[1])
+
+
+def test_trusted_pixels_fill_a_hole_up_to_its_other_side():
+    values = torch.ones(1, 1, 32, 32)  # to the left of a gap of ten columns is what nobody trusts
+    values[..., 16:] = 0.0
+    mask = torch.ones(1, 32, 32, dtype=torch.bool)
+    mask[..., 10:20] = False
+    trust = torch.ones(1, 32, 32)
+    trust[..., :10] = 0.001
+    filled = fill_trusted(values, mask, trust)
+    assert (filled[0, 0, 8:24, 10:20] < 0.05).all()
+    assert torch.equal(filled[..., :10], values[..., :10]), "what is not trusted stays where it is"
+    evenly = fill_trusted(values, mask, torch.ones(1, 32, 32))
+    assert (evenly[0, 0, 8:24, 10] > 0.8).all() and (evenly[0, 0, 8:24, 19] < 0.2).all()
+
+
+@pytest.mark.parametrize(("height", "width"), [(16, 16), (17, 23), (1, 9), (1, 1)])
+def test_trusted_filling_keeps_known_pixels_and_a_constant(height, width):
+    values, mask = holes(3, height, width, 0.15)
+    mask[:, 0, 0] = True
+    trust = torch.rand(3, height, width, generator=torch.Generator().manual_seed(4)).clamp(min=1e-3)
+    constant = torch.where(mask[:, None], torch.full_like(values, 0.7), torch.nan)
+    assert torch.allclose(fill_trusted(constant, mask, trust), torch.full_like(values, 0.7), atol=1e-5)
+    known = mask[:, None].expand_as(values)
+    assert torch.equal(fill_trusted(values, mask, trust)[known], values[known])
+    mask[0] = False
+    assert fill_trusted(values, mask, trust)[0].abs().max() == 0
+
+
+def test_outer_holes_reach_the_border_and_inner_ones_do_not():
+    mask = torch.ones(1, 8, 9, dtype=torch.bool)
+    mask[0, 2:4, :3] = False
+    mask[0, 5:7, 4:6] = False
+    mask[0, 0, 8] = False
+    expected = torch.zeros_like(mask)
+    expected[0, 2:4, :3] = True
+    expected[0, 0, 8] = True
+    assert torch.equal(outer_holes(mask), expected)

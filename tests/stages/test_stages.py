@@ -207,3 +207,20 @@ def test_no_round_of_recolouring_makes_the_picture_worse():
     assert scene.gaussians[0].colors.min() >= 0 and scene.gaussians[0].colors.max() <= 1
     with pytest.raises(InputError, match="outside 0…100"):
         RecolorConfig(-1)
+
+
+def test_cracks_of_a_near_surface_are_filled_from_it_and_what_opens_beside_it_from_behind():
+    rgb = torch.zeros(1, 3, 48, 64)
+    rgb[:, 2] = 1.0  # a blue wall at 3
+    depth = torch.full((1, 48, 64), 3.0)
+    rgb[0, :, 12:36, 8:32] = torch.tensor([1.0, 0.0, 0.0])[:, None, None]  # a red box at 1
+    depth[0, 12:36, 8:32] = 1.0
+    mask = torch.ones(1, 48, 64, dtype=torch.bool)
+    mask[0, 12:36, 32:44] = False  # what the box uncovers
+    mask[0, 12:36, 20:22] = False  # and a crack in it
+    filled = fill_holes(torch.where(mask[:, None], rgb, torch.nan), mask, depth)
+    crack, opened = filled[0, :, 14:34, 20:22], filled[0, :, 14:34, 32:44]
+    assert (crack[0] > 0.9).all() and (crack[2] < 0.1).all()
+    assert (opened[2] > 0.8).all() and (opened[0] < 0.2).all()
+    evenly = fill_holes(rgb, mask)[0, :, 14:34, 32:44]
+    assert (evenly[0, :, 0] > 0.5).all(), "without depth the box bleeds into what it uncovers"

@@ -1,10 +1,12 @@
-"""Filling holes in maps: smoothly from a pyramid, or with the nearest valid pixel."""
+"""Filling holes in maps: smoothly from a pyramid, from what is trusted, or with the nearest valid pixel."""
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
 _CHUNK_ELEMENTS = 1 << 24
+_WHOLE = 4.0
+_TINY = 1e-12
 
 
 def fill_pyramid(values: Tensor, weights: Tensor) -> Tensor:
@@ -35,6 +37,44 @@ def fill_pyramid(values: Tensor, weights: Tensor) -> Tensor:
         coarse = F.interpolate(filled, size=own.shape[-2:], mode="bilinear", align_corners=False)
         filled = torch.where(valid, own, coarse)
     return filled
+
+
+def fill_trusted(values: Tensor, mask: Tensor, trust: Tensor) -> Tensor:
+    """Fill holes from the pixels that are trusted, even where others are nearer.
+
+    As `fill_pyramid`, but what stands beside a hole does not count for being there alone: on the way back every level
+    takes as much of its own mean as the trust in it, four times the mean one of its pixels and at most all, and the
+    rest from the level below.
+
+    Args:
+        values: [B, C, H, W]; what stands in holes is ignored, even if not finite.
+        mask: [B, H, W] bool, False marks a hole.
+        trust: [B, H, W] 0…1.
+
+    Returns:
+        [B, C, H, W] float; valid pixels keep their own value, an item without any becomes 0.
+    """
+    weight = (trust * mask)[:, None].to(values.dtype).clamp(min=0)
+    total = torch.where(mask[:, None], values, 0.0) * weight
+    levels = []
+    while total.shape[-2] > 1 or total.shape[-1] > 1:
+        levels.append((total / weight.clamp(min=_TINY), (_WHOLE * weight).clamp(max=1)))
+        total, weight = _halve(total), _halve(weight)
+    filled = total / weight.clamp(min=_TINY)
+    for own, share in reversed(levels):
+        filled = F.interpolate(filled, size=own.shape[-2:], mode="bilinear", align_corners=False).lerp(own, share)
+    return torch.where(mask[:, None], values, filled)
+
+
+def outer_holes(mask: Tensor) -> Tensor:
+    """[B, H, W] bool, holes of ``mask`` that reach the border of the picture along their row or their column."""
+    hole = ~mask
+    reached = torch.zeros_like(hole)
+    for axis in (1, 2):
+        for turned in (hole, hole.flip(axis)):
+            run = turned.int().cumprod(dim=axis).bool()
+            reached |= run if turned is hole else run.flip(axis)
+    return reached
 
 
 def _halve(maps: Tensor) -> Tensor:

@@ -163,7 +163,7 @@ def _is_large(gap: Tensor, config: CoverConfig) -> bool:
 def _depth(depth_net: DepthNet, picture: Tensor, told: Conditioning, frame: int) -> Tensor:
     """z [H, W] of frame ``frame`` of a clip, ``picture`` [3, H, W]."""
     one = slice(frame, frame + 1)
-    return aligned_depth(depth_net, picture[None], told.depth[one], told.mask[one])[0]
+    return aligned_depth(depth_net, picture[None], told.depth[one], told.mask[one], settled=False)[0]
 
 
 def _stops(conditionings: Sequence[Conditioning], source: Cameras, every: int) -> Iterator[tuple[int, int]]:

@@ -2,16 +2,26 @@
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from lyra.geometry.cameras import invert_rigid
-from lyra.geometry.fill import fill_pyramid
+from lyra.geometry.constants import NEAR_DEPTH
+from lyra.geometry.fill import fill_pyramid, fill_trusted, outer_holes
 from lyra.geometry.reliability import reliable_mask
 from lyra.geometry.splat import splat_points
 from lyra.geometry.unprojection import unproject
 from lyra.structures import Conditioning, Trajectory, Views
 
-BACKGROUND_POWER = 3.0
-"""Holes are filled from their neighbours weighted by depth to this power: what opens up is mostly background."""
+FARTHEST = 10.0
+"""In units of the scene; farther makes no difference to what counts as near."""
+AROUND = 4, 8
+"""What is near is told by the farthest within 8 cells of 4 x 4 pixels to every side."""
+NEARER, NEAR_POWER = 0.85, 6.0
+"""What is nearer than this share of the farthest around is trusted less, by this power."""
+CRACK = 1
+"""A surface that is stretched has cracks; those up to twice so many pixels wide belong to it."""
+RIM, RIM_TRUST = 2, 0.05
+"""So many pixels from a hole colours may be those of two surfaces, and are trusted so little."""
 
 
 SAME_CAMERA = 1e-5
@@ -23,17 +33,47 @@ spans more of a slope, so the threshold grows with the pixel; otherwise a meadow
 
 
 def fill_holes(rgb: Tensor, mask: Tensor, depth: Tensor | None = None) -> Tensor:
-    """Fill what ``mask`` leaves open in [B, 3, H, W] pictures, from far neighbours rather than near ones.
+    """Fill what ``mask`` leaves open in [B, 3, H, W] pictures.
+
+    What opens up within a picture is background, and is filled from there (`background_trust`). Cracks of a surface,
+    and what comes in from beyond the picture's border, are filled from all that is near them.
 
     Args:
         rgb: pictures 0…1; values outside ``mask`` are ignored.
         mask: [B, H, W] bool.
         depth: [B, H, W] z, ``None`` for no preference.
     """
-    weight = mask.to(rgb.dtype)
-    if depth is not None:
-        weight = weight * depth.clamp(0.01, 10.0) ** BACKGROUND_POWER
-    return fill_pyramid(rgb, weight).clamp(0, 1)
+    evenly = fill_pyramid(rgb, mask)
+    if depth is None:
+        return evenly.clamp(0, 1)
+    whole = ~_widened(~_widened(mask, CRACK), CRACK)
+    far = F.max_pool2d(torch.where(mask, depth, 0.0)[:, None], 2 * CRACK + 1, 1, CRACK)[:, 0]
+    behind = fill_trusted(evenly, whole, background_trust(torch.where(mask, depth, far), whole))
+    return torch.where(outer_holes(mask)[:, None], evenly, behind).clamp(0, 1)
+
+
+def _widened(mask: Tensor, pixels: int) -> Tensor:
+    """[B, H, W] bool, what lies within so many pixels of the mask."""
+    return F.max_pool2d(mask[:, None].float(), 2 * pixels + 1, 1, pixels)[:, 0] > 0
+
+
+def background_trust(depth: Tensor, mask: Tensor) -> Tensor:
+    """How much [B, H, W] pixels tell of what is behind them and around, 0…1.
+
+    Little where something farther is around, and little at the rim of a hole, where depth and colour of two surfaces
+    do not end at the same pixel.
+
+    Args:
+        depth: [B, H, W] z, any value outside ``mask``.
+        mask: [B, H, W] bool.
+    """
+    cell, reach = AROUND
+    seen = torch.where(mask, depth.clamp(max=FARTHEST), 0.0)[:, None]
+    coarse = F.max_pool2d(seen, cell, cell, ceil_mode=True)
+    coarse = F.max_pool2d(F.max_pool2d(coarse, (2 * reach + 1, 1), 1, (reach, 0)), (1, 2 * reach + 1), 1, (0, reach))
+    farthest = F.interpolate(coarse, size=depth.shape[-2:], mode="bilinear", align_corners=False)
+    trust = (seen / (NEARER * farthest.clamp(min=NEAR_DEPTH))).clamp(max=1) ** NEAR_POWER
+    return torch.where(_widened(~mask, RIM), trust[:, 0] * RIM_TRUST, trust[:, 0])
 
 
 def warp_clips(
@@ -41,8 +81,8 @@ def warp_clips(
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Forward-splat B source pictures into the T cameras of one clip each.
 
-    Pixels at depth edges are not splatted (they would smear between surfaces); holes are filled by a push-pull
-    pyramid that prefers far neighbours. Frame 0 is the source itself.
+    Pixels at depth edges are not splatted (they would smear between surfaces); holes are filled from what
+    lies behind (`fill_holes`). Frame 0 is the source itself.
 
     Args:
         rgb: [B, 3, H, W] 0…1.

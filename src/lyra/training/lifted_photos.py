@@ -13,13 +13,13 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from lyra.geometry.cameras import invert_rigid
-from lyra.geometry.fill import fill_pyramid
+from lyra.geometry.fill import fill_trusted
 from lyra.geometry.reliability import reliable_mask
 from lyra.geometry.splat import splat_points
 from lyra.geometry.unprojection import unproject
 from lyra.models.depth import DepthNet
 from lyra.models.depth.model import SIZE_MULTIPLE
-from lyra.stages.warp import BACKGROUND_POWER, fill_holes, warp_clips
+from lyra.stages.warp import background_trust, fill_holes, warp_clips
 from lyra.training.device_data import PhotoTiles, random_intrinsics
 from lyra.worlds.photographic import CameraLook, develop
 
@@ -94,7 +94,7 @@ def lift(canvas: Tensor, depth: Tensor, K: Tensor, c2w: Tensor, height: int, wid
     first, near, seen = first[:, 0], near[:, 0], seen[:, 0]
     view = fill_holes(first, seen, near)
     behind = torch.where(seen, near, 1.0)[:, None].log()
-    view_depth = fill_pyramid(behind, seen * near.clamp(0.01, 10.0) ** BACKGROUND_POWER)[:, 0].exp()
+    view_depth = fill_trusted(behind, seen, background_trust(near, seen))[:, 0].exp()
     extra = unproject(view_depth, K, torch.eye(4, device=K.device).expand(batch, 4, 4)).reshape(batch, -1, 3)
     points = torch.cat([points, extra], dim=1)
     colours = torch.cat([colours, view.flatten(2)], dim=2)

@@ -9,7 +9,9 @@ from lyra.models.depth.model import DepthNet
 
 
 @torch.no_grad()
-def aligned_depth(depth_net: DepthNet, rgb: Tensor, cache_depth: Tensor, cache_mask: Tensor) -> Tensor:
+def aligned_depth(
+    depth_net: DepthNet, rgb: Tensor, cache_depth: Tensor, cache_mask: Tensor, settled: bool = True
+) -> Tensor:
     """Depth of imagined frames: the 3D cache where it is visible, the network aligned to it elsewhere.
 
     Args:
@@ -17,10 +19,11 @@ def aligned_depth(depth_net: DepthNet, rgb: Tensor, cache_depth: Tensor, cache_m
         rgb: [B, 3, H, W] imagined frames 0…1.
         cache_depth: [B, H, W] splatted z, 0 in holes.
         cache_mask: [B, H, W] bool.
+        settled: put the network's depth edges where the pictures have them.
 
     Returns:
         [B, H, W] z in the units of the cache, within the depth range of the scene.
     """
-    estimate, _, _ = depth_net.infer(rgb.clamp(0, 1))
+    estimate, _, _ = depth_net.infer(rgb.clamp(0, 1), settled)
     aligned = align_log_depth(estimate.log(), cache_depth, cache_mask)
     return aligned.clamp(NEAR_DEPTH, FAR_DEPTH)

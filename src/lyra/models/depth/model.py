@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from lyra.geometry.constants import FAR_DEPTH, NEAR_DEPTH
 from lyra.models.depth.config import DepthConfig
 from lyra.models.depth.decoder import DepthDecoder
+from lyra.models.depth.edges import settle_edges
 from lyra.models.depth.encoder import EfficientNetLite0
 from lyra.structures import InputError
 
@@ -108,11 +109,12 @@ class DepthNet(nn.Module):
         return DepthPrediction(maps[:, 0], maps[:, 1], log_focal_over_longest + to_width)
 
     @torch.no_grad()
-    def infer(self, rgb: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    def infer(self, rgb: Tensor, settled: bool = True) -> tuple[Tensor, Tensor, Tensor]:
         """Depth ready for the point cache.
 
         Args:
             rgb: [B, 3, H, W] float 0..1, H and W multiples of 32.
+            settled: put depth edges where the picture has them (`settle_edges`), which takes longer than the network.
 
         Returns:
             [B, H, W] float32 depth whose median outside the sky is 1, clamped to the scene's range, sky at its far end;
@@ -129,5 +131,6 @@ class DepthNet(nn.Module):
         median = torch.where(surface, log_depth, torch.nan).flatten(1).nanmedian(dim=1).values
         depth = (log_depth - median[:, None, None]).exp().clamp(NEAR_DEPTH, FAR_DEPTH)
         depth = torch.where(sky, FAR_DEPTH, depth)
+        depth = settle_edges(depth, sky, rgb.float()) if settled else depth
         fov_x = 2 * torch.atan(0.5 * torch.exp(-prediction.log_focal.float()))
         return depth, sky, fov_x
