@@ -77,7 +77,7 @@ class Train:
     compile: bool = False
     """Compile the network; pays on a GPU after some minutes."""
     eager: bool = False
-    """Launch the kernels one by one where a GPU would replay a recorded step (teacher and frames)."""
+    """Launch the kernels one by one where a GPU would replay recorded ones (teacher, frames, decoder)."""
     checkpoint_activations: bool = False
     """Compute activations again in the backward pass: less memory, more time (teacher and decoder)."""
     shard: bool = False

@@ -21,7 +21,10 @@ and states, which are float32, are rounded to two numbers instead of one.
 
 Steps and their running sums are computed in float64, decays, states and sums are float32; products run in the dtype of
 x. Differences of running sums would lose in float32 what the exponential then shows, so for float32 values each sum is
-kept as two numbers, itself and the rest that rounding took from it. Results are the same bits in every run.
+kept as two numbers, itself and the rest that rounding took from it. For float32 values the row and column sums of R are
+float64, too: of a token that is soon forgotten both are as large as they can be and nearly equal, and what their
+roundings leave between them would enter the slope of every step before it in the chunk. Results are the same bits in
+every run.
 
 The scans lie along the first axis of all values: scan 0 goes along the tokens, scan 1 against them. Both cut the
 sequence into the same chunks; a *place* is a token's position inside its chunk in the order of the scan. Places without
@@ -182,7 +185,8 @@ class Scan:
         self._mix(products, dy, B, d_xBC, tables, slopes, D, backward=True)
 
         d_products = torch.empty_like(products)
-        rows, columns = self._new(xBC, 2, self._programs, self.heads, tiles, self.chunk)
+        wide = torch.float64 if self.exact else torch.float32
+        rows, columns = self._new(xBC, 2, self._programs, self.heads, tiles, self.chunk, dtype=wide)
         direct = self._new(xBC, self._programs, tiles, self.heads)
         _pairs[(self._programs, tiles, tiles)](
             dy, xBC, B, C, steps, sums, rests, d_products, rows, columns, direct, self.length, self.chunks, self.heads,
@@ -254,8 +258,8 @@ class Scan:
     def _directions(self, xBC: Tensor) -> tuple[Tensor, Tensor]:
         return xBC[..., self.inner : self.inner + self.state], xBC[..., self.inner + self.state :]
 
-    def _new(self, like: Tensor, *shape: int) -> Tensor:
-        return torch.empty(shape, dtype=torch.float32, device=like.device)
+    def _new(self, like: Tensor, *shape: int, dtype: torch.dtype = torch.float32) -> Tensor:
+        return torch.empty(shape, dtype=dtype, device=like.device)
 
     @cached_property
     def _programs(self) -> int:
@@ -565,6 +569,9 @@ def _pairs(
         step = tl.load(steps + table + column)
         total += inner * step[None, :]
         inner = inner * product
+        if EXACT:
+            inner = inner.to(tl.float64)
+            step = step.to(tl.float64)
         share = (program * heads + h).to(tl.int64) * tiles * CHUNK
         tl.store(rows + share + lower * CHUNK + row, tl.sum(inner * step[None, :], axis=1))
         tl.store(columns + share + upper * CHUNK + column, tl.sum(inner, axis=0))
@@ -661,7 +668,7 @@ def _steps_backward(
                 share = ((db * chunks + c) * heads + h).to(tl.int64) * tiles * CHUNK + tile * CHUNK + k
                 row = tl.load(rows + share, mask=k // TILE >= tile, other=0.0)
                 column = tl.load(columns + share, mask=k // TILE <= tile, other=0.0)
-                d_sum += row.to(tl.float64) - (step * column).to(tl.float64)
+                d_sum += row.to(tl.float64) - step.to(tl.float64) * column.to(tl.float64)
                 d_step += column.to(tl.float64)
                 weight += tl.load(direct + ((db * chunks + c) * tiles + tile) * heads + h)
             end = tl.zeros([CHUNK], tl.float64)

@@ -37,7 +37,8 @@ class TrainOptions:
         init: start from these weights: a model name such as ``teacher/nano``, or a folder.
         models: folder with the embedded layout in which the other networks are looked up first.
         compile: compile the network (pays on a GPU after about a minute).
-        eager: launch every kernel of a step from Python, where teacher and frames would replay a recorded step.
+        eager: launch every kernel of a step from Python, where a recorded one would be replayed
+            (teacher, frames and the decoder's trunk).
         stills: share of the teacher's examples with an empty cache and an unknown first frame, which is how it learns
             to make a first picture from text; 0 leaves them out.
         score: judge the network on unseen data at the end and draw a last sheet.

@@ -1,5 +1,7 @@
 """The token mixer: attention and Mamba-2 blocks over the tokens of all views."""
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
@@ -14,12 +16,15 @@ class Trunk(nn.Module):
 
     Attributes:
         together: tokens that pass at once where no gradient is wanted, None for all: less memory, the same result.
+        replay: does what ``mix`` does where gradients are wanted, None for ``mix`` itself; set while a training step
+            runs the network.
     """
 
     def __init__(self, config: DecoderConfig) -> None:
         super().__init__()
         self.checkpoint_blocks = config.checkpoint_blocks
         self.together: int | None = None
+        self.replay: Callable[[Tensor], Tensor] | None = None
         self.blocks = nn.ModuleList(self._block(config, index) for index in range(config.depth))
         self.norm = nn.LayerNorm(config.width, eps=1e-6)
 
@@ -39,6 +44,12 @@ class Trunk(nn.Module):
 
     def forward(self, tokens: Tensor) -> Tensor:
         """Map [B, V N, D], views one after the other, to [B, V N, D]."""
+        if self.replay is not None and torch.is_grad_enabled():
+            return self.replay(tokens)
+        return self.mix(tokens)
+
+    def mix(self, tokens: Tensor) -> Tensor:
+        """As `forward`, always here and now."""
         for block in self.blocks:
             if self.together is not None and not torch.is_grad_enabled():
                 assert isinstance(block, TransformerBlock | MambaBlock)
@@ -47,4 +58,5 @@ class Trunk(nn.Module):
                 tokens = checkpoint(block, tokens, use_reentrant=False)
             else:
                 tokens = block(tokens)
-        return self.norm(tokens)
+        mixed: Tensor = self.norm(tokens)
+        return mixed

@@ -1,6 +1,7 @@
 """Train the 3DGS decoder by self-distillation: its renders must equal the teacher's own RGB decodes."""
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -30,6 +31,8 @@ from lyra.training.options import TrainOptions
 from lyra.training.pool import ExamplePool, RefreshPlan, is_upright
 from lyra.training.processes import rank_and_size
 from lyra.training.recipes import DecoderRecipe, DecoderStage, decoder_recipe
+from lyra.training.recorded import records_calls
+from lyra.training.recorded_trunk import RecordedTrunk
 from lyra.training.seeds import REFRESH, SHARED, mixed_seed, own_randomness
 from lyra.training.stored_scenes import StoredScenes
 from lyra.training.task import PooledTask
@@ -49,7 +52,12 @@ class DecoderTask(PooledTask):
     anchors show it, and the tokenizer's decode of it where the anchors show that.
 
     The recipe's stages set sizes, views and losses; a new stage begins with new scenes.
+
+    Attributes:
+        recorded: replays the trunk in training steps; ``None`` where all kernels are launched one by one.
     """
+
+    recorded: RecordedTrunk | None = None
 
     def __init__(self, options: TrainOptions, device: torch.device) -> None:
         self.options, self.device = options, device
@@ -81,9 +89,18 @@ class DecoderTask(PooledTask):
 
     def _train_on(self, model: GaussianDecoder) -> None:
         self.network: nn.Module = model.to(self.device).train()
-        self.wrapped: nn.Module = self.network
         self.model = model
+        self.use(self.network)
         self.anchor_frames = tuple(model.config.anchor_frames)
+
+    def use(self, network: nn.Module) -> None:
+        """Take the network for the following steps; alone on a GPU its trunk is recorded and replayed."""
+        super().use(network)
+        self.recorded = RecordedTrunk(self.model.trunk) if records_calls(self.options, self.device) else None
+
+    def _replaying(self) -> AbstractContextManager[None]:
+        """Inside, the network runs for one step."""
+        return nullcontext() if self.recorded is None else self.recorded.step()
 
     def stage(self, progress: float) -> str:
         """The recipe's stage, where it has several."""
@@ -92,6 +109,8 @@ class DecoderTask(PooledTask):
     def _enter(self, stage: DecoderStage) -> None:
         """Begin a stage: sizes, pruning, and an empty pool for scenes made for it."""
         self.now = stage
+        if self.recorded is not None:
+            self.recorded.forget()
         self.batch = self.options.batch or stage.batch
         self.model.config = replace(self.model.config, prune_ratio=stage.prune_ratio)
         self.pool = ExamplePool(self.options.pool or self.recipe.pool, SCENES_PER_REFRESH)
@@ -183,7 +202,8 @@ class DecoderTask(PooledTask):
         views = torch.randperm(stage.views[1], device=self.device)[:count].sort().values
         scenes = self._draw(step, views)
         clean_source = bool(step % 2) and 0 in self.anchor_frames
-        gaussians = self._decode(self.wrapped, scenes, clean_source)
+        with self._replaying():
+            gaussians = self._decode(self.wrapped, scenes, clean_source)
         rendered, targets, depths, truths = [], [], [], []
         shape = scenes.source.shape[-2:]
         for item in range(self.batch):

@@ -90,7 +90,8 @@ class MovingDecoderTask(DecoderTask):
         assert self.moving_pool is not None
         scenes = MovingScenes(*self.moving_pool.store).pick(self.moving_pool.draw(self.batch))
         moment = int(torch.randint(scenes.source.shape[1], ()))
-        rendered, targets, opacity = self._moving_pairs(self.wrapped, scenes, moment, self.now.targets)
+        with self._replaying():
+            rendered, targets, opacity = self._moving_pairs(self.wrapped, scenes, moment, self.now.targets)
         mse = (rendered - targets).square().mean()
         perceptual = self.perceptual(rendered, targets).mean()
         loss = mse + self.recipe.gradient * gradient_loss(rendered, targets) + self.recipe.perceptual * perceptual
