@@ -1,11 +1,12 @@
 """Examples per second of a training task on one or several processes, measured by running the task itself.
 
     python benchmarks/train.py --task decoder --seconds 60 --json
-    python benchmarks/train.py --task decoder --processes 1 2 --seconds 60 --json
+    python benchmarks/train.py --task decoder --processes 1 2 --seconds 60 --eager --json
 
 With several processes each takes a GPU of its own where there are GPUs (the CPU otherwise, over gloo). The first
 ``--warm-up`` seconds of training do not count: pools fill, kernels tune, compilers run. The networks and the recipe are
-those of ``lyra train``; nothing is kept.
+those of ``lyra train``; nothing is kept. One process alone on a GPU replays recorded kernels, several launch theirs one
+by one: ``--eager`` makes the first do the same, which compares like with like.
 """
 
 import argparse
@@ -44,7 +45,7 @@ def run(arguments: argparse.Namespace, words: list[str], processes: int) -> dict
         subprocess.run(command, check=True, env=environment, stdout=sys.stderr)
         result = measure(Path(folder), arguments.warm_up)
     device = torch.cuda.get_device_name() if torch.cuda.is_available() and arguments.device != "cpu" else "cpu"
-    choice = {"task": arguments.task, "recipe": arguments.recipe, "compile": arguments.compile}
+    choice = {name: getattr(arguments, name) for name in ("task", "recipe", "compile", "eager")}
     return {**choice, "processes": processes, "device": device, **result}
 
 
@@ -62,6 +63,7 @@ def inside(arguments: argparse.Namespace) -> None:
         width=arguments.width,
         workers=arguments.workers,
         compile=arguments.compile,
+        eager=arguments.eager,
         score=False,
         log_every=arguments.log_every,
         image_every=1_000_000,
@@ -85,6 +87,7 @@ def main() -> None:
     parser.add_argument("--workers", type=int, default=0, help="per process")
     parser.add_argument("--log-every", type=int, default=5, help="steps between looks at the clock; each look waits")
     parser.add_argument("--compile", action="store_true")
+    parser.add_argument("--eager", action="store_true", help="launch kernels one by one, as several processes do")
     parser.add_argument("--json", action="store_true")
     parser.add_argument("--inside", help=argparse.SUPPRESS)
     words = sys.argv[1:]
