@@ -110,19 +110,24 @@ def _trunk(attention_every: int) -> _Embedded:
 def _gradients(loss: Tensor, module: nn.Module) -> list[Tensor]:
     """The loss and its gradients, which are then gone."""
     loss.backward()
-    found = [p.grad.detach().clone() for p in module.parameters() if p.grad is not None]
+    found = [torch.zeros_like(p) if p.grad is None else p.grad.clone() for p in module.parameters()]
     module.zero_grad(set_to_none=True)
-    assert found and any(float(g.abs().max()) > 0 for g in found)
+    assert any(float(g.abs().max()) > 0 for g in found)
     return [loss.detach().clone(), *found]
+
+
+def _check_same(launched: list[Tensor], replayed: list[Tensor], limit: float) -> None:
+    """The loss, and all gradients: largest difference over largest value, or a hundredth of that of all gradients."""
+    largest = max(float(a.abs().max()) for a in launched[1:])
+    for a, b in zip(launched, replayed, strict=True):
+        assert float((a - b).abs().max()) <= limit * max(float(a.abs().max()), 0.01 * largest)
 
 
 def _move(module: nn.Module, gradients: list[Tensor]) -> None:
     """A step of gradient descent; the loss comes first in ``gradients``."""
-    trained = [p for p in module.parameters() if p.requires_grad]
     with torch.no_grad():
-        for parameter, gradient in zip(trained, gradients[1:], strict=len(trained) == len(gradients) - 1):
-            if parameter.shape == gradient.shape:
-                parameter -= 0.05 * gradient
+        for parameter, gradient in zip(module.parameters(), gradients[1:], strict=True):
+            parameter -= 0.05 * gradient
 
 
 def _check_steps(module: _Embedded, device: str, limit: float) -> None:
@@ -134,8 +139,7 @@ def _check_steps(module: _Embedded, device: str, limit: float) -> None:
         with steps.step():
             loss = module(*parts)
         replayed = _gradients(loss, module)
-        for a, b in zip(launched, replayed, strict=True):
-            assert float((a - b).abs().max()) <= limit * float(a.abs().max()) + 1e-7
+        _check_same(launched, replayed, limit)
         _move(module, launched)
     assert not steps._calls.failed
 
@@ -203,9 +207,14 @@ def test_the_decoder_learns_the_same_from_replayed_steps(pools, tiny, monkeypatc
     def recipe(name: str, from_stage: str | None = None):
         return replace(tiny_decoder_recipe(name, from_stage), network=lambda: replace(DECODER, pooled_time=True))
 
+    def clips(worlds, store, order, times, scale, height, width):  # what they show does not matter
+        return torch.rand(len(order), 17, 3, height, width), None
+
     monkeypatch.setattr(decoder, "decoder_recipe", recipe)
     monkeypatch.setattr(moving_decoder, "load_textures", lambda path, split: few_textures[split])
-    monkeypatch.setattr(moving_decoder, "CANDIDATES", 4)
+    monkeypatch.setattr(moving_decoder, "CANDIDATES", 2)
+    monkeypatch.setattr(moving_decoder, "film_standing", clips)
+    monkeypatch.setattr(moving_decoder, "source_scale", lambda worlds, *rest: torch.ones(2))
     task = make_task(tiny("decoder", recipe=recipes.DYNAMIC, batch=1, steps=4), CPU)
     assert task.recorded is None, "on a CPU kernels are launched"
 
@@ -222,8 +231,7 @@ def test_the_decoder_learns_the_same_from_replayed_steps(pools, tiny, monkeypatc
     task.use(task.network)
     for _ in range(2):  # recorded, then replayed
         for one, other in zip(launched, gradients(), strict=True):
-            for a, b in zip(one, other, strict=True):
-                torch.testing.assert_close(b, a, rtol=1e-4, atol=1e-5 * float(a.abs().max()) + 1e-9)
+            _check_same(one, other, 1e-4)
     assert len(pools) == 3, "a still scene, a picture, and clips"
     task._enter(task.now)
     assert not task.recorded._calls._recorded
@@ -285,16 +293,14 @@ def whole_floats(monkeypatch):
 def test_replayed_steps_are_the_launched_ones(make, whole_floats):
     """The same kernels on the same numbers: only sums in another order, where a library chooses one, may differ."""
     for launched, replayed in _launched_and_replayed(make, rounded=False):
-        largest = max(float(a.abs().max()) for a in launched[1:])
-        for a, b in zip(launched, replayed, strict=True):
-            assert float((a - b).abs().max()) <= 1e-4 * float(a.abs().max()) + 1e-6 * largest
+        _check_same(launched, replayed, 1e-4)
 
 
 @pytest.mark.gpu
 @pytest.mark.parametrize("make", [_teacher, _frames])
 def test_replayed_steps_are_the_launched_ones_in_half_precision(make):
-    """As far as bfloat16 can tell: it keeps 8 bits, so a sum in another order is off by up to 0.4 %, at every layer that
-    the gradient passes. Single small numbers are off by more, therefore the whole gradient is compared.
+    """As far as bfloat16 can tell: it keeps 8 bits, so a sum in another order is off by up to 0.4 %, at every layer
+    that the gradient passes. Single small numbers are off by more, therefore the whole gradient is compared.
     """
     for launched, replayed in _launched_and_replayed(make, rounded=True):
         assert float((launched[0] - replayed[0]).abs()) <= 1e-2 * float(launched[0].abs())

@@ -17,6 +17,7 @@ from torch.func import functional_call
 from lyra.training.options import TrainOptions
 from lyra.training.processes import rank_and_size
 
+
 def records_calls(options: TrainOptions, device: torch.device) -> bool:
     """Whether a run can replay its network: on one GPU, one batch a step, and nothing else replaces its calls."""
     replaced = options.eager or options.compile or options.shard or options.checkpoint_activations
@@ -88,7 +89,7 @@ class RecordedCalls:
         """Let go of all records and their memory."""
         self._recorded.clear()
         self._pools.clear()
-        gc.collect()  # the records hold themselves in cycles
+        gc.collect()
 
     def _pool(self) -> Any:
         """Memory for a call at the present place."""
@@ -104,6 +105,8 @@ class RecordedCalls:
         The weights are recorded as leaves of their own that share their memory: the real ones may belong to a graph
         whose backward pass is still to come and which ties them to the stream that does not record.
         """
+        if not self._recorded:
+            gc.collect()  # records of a network that is gone hold themselves, and memory, in cycles
         module, weights = self._module, dict(self._module.named_parameters())
         given = tuple(x is not None for x in tensors)
         dtype, rounded = torch.get_autocast_dtype("cuda"), torch.is_autocast_enabled("cuda")
