@@ -20,7 +20,7 @@ EDGE = 0.1
 """Pixels are looked at whose log depth varies by more within 5 x 5 pixels."""
 RAMP, RAMP_WEIGHT = 0.02, 0.02
 """Neighbours whose log depth varies by more within 3 x 3 pixels stand on a ramp and count this much."""
-_TOGETHER = 1 << 18
+_TOGETHER = 1 << 16
 
 
 @torch.no_grad()
