@@ -46,12 +46,11 @@ def settle_edges(depth: Tensor, sky: Tensor, rgb: Tensor) -> Tensor:
     step = torch.arange(-REACH, REACH + 1, device=depth.device)
     down, across = (axis.flatten() for axis in torch.meshgrid(step, step, indexing="ij"))
     closeness = torch.exp((down.square() + across.square()) / (-2 * SPREAD**2))
-    settled = log_depth.clone()
+    colours, settled = rgb.permute(0, 2, 3, 1), log_depth.clone()
     for b, y, x in zip(*(index.split(_TOGETHER) for index in (item, row, column)), strict=True):
         there_y, there_x = y[:, None] + down, x[:, None] + across
         inside = (there_y >= 0) & (there_y < height) & (there_x >= 0) & (there_x < width)
         place = (b[:, None], there_y.clamp(0, height - 1), there_x.clamp(0, width - 1))
-        colours = rgb.permute(0, 2, 3, 1)
         apart = (colours[place] - colours[b, y, x][:, None]).square().sum(dim=-1)
         # the small addend keeps pixels unlike all their neighbours where the plain median puts them
         weight = (trust[place] * torch.exp(apart / (-2 * LIKENESS**2)) + 1e-8 * (trust[place] > 0)) * closeness * inside
