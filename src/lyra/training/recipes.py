@@ -13,6 +13,8 @@ FrameSampling = Literal["uniform", "exponential", "late"]
 
 DYNAMIC = "dynamic"
 """The recipe of moving scenes."""
+DECODE = "decode"
+"""The recipe of a tokenizer whose latents stay as they are: only the half that decodes them learns."""
 
 
 @dataclass(frozen=True)
@@ -181,7 +183,10 @@ _DECODER = {
 }
 
 _OTHERS: dict[TaskName, tuple[Recipe, ...]] = {
-    "tokenizer": (Recipe("nano", learning_rate=1e-3, weight_decay=0.0, ema_decay=0.998, batch=48, pool=512),),
+    "tokenizer": (
+        Recipe("nano", learning_rate=1e-3, weight_decay=0.0, ema_decay=0.998, batch=48, pool=512),
+        Recipe(DECODE, learning_rate=1e-3, weight_decay=0.0, ema_decay=0.998, batch=48, pool=1024),
+    ),
     "depth": (Recipe("nano", learning_rate=6e-4, weight_decay=0.02, ema_decay=0.998, batch=32, pool=0),),
     "teacher": (
         Recipe("nano", learning_rate=1e-3, weight_decay=0.01, ema_decay=0.9985, batch=32, pool=4096, upright_every=3),

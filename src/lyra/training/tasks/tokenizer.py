@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from lyra.hub import load_model, save_model
 from lyra.metrics import psnr
 from lyra.models.tokenizer import NanoTokenizer, NanoTokenizerConfig, equalise
+from lyra.structures import InputError
 from lyra.training.credits import CREDITS, LICENCE
 from lyra.training.device_data import PathBank, PhotoTiles
 from lyra.training.losses import gradient_loss
@@ -16,7 +17,8 @@ from lyra.training.networks import load_start
 from lyra.training.options import TrainOptions
 from lyra.training.pool import ExamplePool, RefreshPlan
 from lyra.training.processes import rank_and_size
-from lyra.training.recipes import find_recipe
+from lyra.training.recipes import DECODE, find_recipe
+from lyra.training.recorded import RecordedCalls, records_calls
 from lyra.training.seeds import REFRESH, own_randomness
 from lyra.training.task import PooledTask
 from lyra.training.world_feed import WorldFeed
@@ -28,10 +30,16 @@ CROP = 128
 WORLDS_PER_REFRESH = 4
 VIEWS_PER_WORLD = 2
 PERCEPTUAL_WEIGHT = 0.05
+ENCODING = ("patch_in", "fine_encoder", "merge", "coarse_encoder", "to_latent")
+"""Parts that make latents; the recipe ``decode`` leaves them, so that networks that know these latents stay valid."""
 
 
 class TokenizerTask(PooledTask):
-    """L1 + 2 MSE + a little perceptual distance on 17-frame crops; two thirds filmed worlds, the rest photographs."""
+    """L1 + 2 MSE + a little perceptual distance on 17-frame crops; two thirds filmed worlds, the rest photographs.
+
+    Raises:
+        InputError: the recipe ``decode`` without a tokenizer to start from.
+    """
 
     slow_prefixes: tuple[str, ...] = ("patch_in", "merge", "to_latent", "from_latent", "split", "patch_out")
     """The linear code starts near its optimum; large steps would only destroy it."""
@@ -40,6 +48,9 @@ class TokenizerTask(PooledTask):
         self.options, self.device = options, device
         recipe = find_recipe("tokenizer", options.recipe, options.from_stage)
         self.follow(recipe, options)
+        self.latents_stay = recipe.name == DECODE
+        if self.latents_stay and not options.init:
+            raise InputError("the recipe decode needs a tokenizer whose latents stay; give --init tokenizer/nano")
         self.crop = min(CROP, options.height, options.width)
         textures = load_textures(options.textures, "train")
         self.store = textures.to(device)
@@ -51,8 +62,11 @@ class TokenizerTask(PooledTask):
         self.perceptual = load_model("perceptual/squeeze", device=device)
         model = load_start(options.init, NanoTokenizer) if options.init else NanoTokenizer(NanoTokenizerConfig())
         self.model = model.to(device).train()
+        if self.latents_stay:
+            for name in ENCODING:
+                getattr(self.model, name).requires_grad_(False)
         self.network: nn.Module = self.model
-        self.wrapped: nn.Module = self.model
+        self.use(self.network)
         self.pool = ExamplePool(options.pool or recipe.pool, WORLDS_PER_REFRESH * VIEWS_PER_WORLD)
         start = min(self.pool.size, 64 if device.type == "cuda" else self.pool.size)
         self.plan = RefreshPlan(self.pool.refreshes_for(start, self.pool.per_refresh), every=4)
@@ -61,6 +75,11 @@ class TokenizerTask(PooledTask):
             equalise(self.model, torch.cat([self._crops() for _ in range(2)]))
         if options.compile:
             self.model.compile()
+
+    def use(self, network: nn.Module) -> None:
+        """Take the network for the following steps; alone on a GPU its kernels are recorded and replayed."""
+        super().use(network)
+        self.code = RecordedCalls(network) if records_calls(self.options, self.device) else network
 
     def _film(self) -> Tensor:
         worlds = self.feed.next()
@@ -101,7 +120,7 @@ class TokenizerTask(PooledTask):
         with torch.no_grad(), torch.autocast(self.device.type, enabled=False):
             self._catch_up(self.plan.until(step))
             video = self._crops()
-        decoded, latents = self.wrapped(video)
+        decoded, latents = self.code(video)
         error = decoded.float() - video
         l1, mse = error.abs().mean(), error.square().mean()
         flat, truth = (v.float().transpose(1, 2).flatten(0, 1) for v in (decoded, video))
@@ -162,7 +181,8 @@ class TokenizerTask(PooledTask):
 
     def pack(self, folder: Path, recipe: dict[str, Any], scores: dict[str, float]) -> Path:
         """Measure the latent statistics, which belong to the weights, and store the tokenizer in int8."""
-        self._measure_latents()
+        if not self.latents_stay:
+            self._measure_latents()
         return save_model(
             self.model, "tokenizer/nano", self.model.config, storage="int8", recipe=recipe,
             seed=self.options.seed, scores=scores, licence=LICENCE, credits=CREDITS, weights_dir=folder,
