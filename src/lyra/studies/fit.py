@@ -1,6 +1,7 @@
 """Gaussians fitted to pictures of one scene, as it is done without a network."""
 
 import time
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -14,14 +15,15 @@ from lyra.studies.telling import Tell
 RATES = {"means": 1.6e-4, "scales": 5e-3, "quats": 1e-3, "opacities": 5e-2, "colors": 2.5e-3}
 """The usual rates of 3DGS (Kerbl et al. 2023); positions in scene units, falling to a hundredth."""
 _SIMILARITY = 0.2
-_DRAWN = RenderOptions(depth=False)
+_DRAWN = RenderOptions(depth=False, check_cameras=False)
+"""No depth, which the losses do not ask for, and no look at the cameras, for which the host would wait."""
 
 
 def optimise(start: Gaussians, pictures: Tensor, c2w: Tensor, K: Tensor, steps: int, tell: Tell = print) -> Gaussians:
     """Fit Gaussians to pictures by Adam: 0.8 mean absolute error + 0.2 (1 - SSIM), one random picture a step.
 
-    Draws with gsplat on CUDA and with our own rasteriser on the CPU, as everything here does. On CUDA the host waits for
-    the device only inside gsplat, once a step, which asks for the number of pairs of a Gaussian and a tile.
+    Draws with gsplat on CUDA and with our own rasteriser on the CPU, as everything here does. On CUDA the host waits
+    for the device once a step, inside gsplat, which asks for the number of pairs of a Gaussian and a tile.
 
     Args:
         start: where it begins; their number stays.
@@ -29,7 +31,7 @@ def optimise(start: Gaussians, pictures: Tensor, c2w: Tensor, K: Tensor, steps: 
         c2w: [N, 4, 4].
         K: [N, 3, 3] pixels.
         steps: how many.
-        tell: receives a line ten times: the loss, the seconds so far, and the milliseconds of a step since the line before.
+        tell: receives a line ten times: the loss, the seconds so far, and milliseconds per step since the last line.
     """
     leaves = {
         "means": start.means,
@@ -46,7 +48,6 @@ def optimise(start: Gaussians, pictures: Tensor, c2w: Tensor, K: Tensor, steps: 
     order = torch.randint(len(pictures), (steps,)).tolist()
     every = max(1, steps // 10)
     began = last = time.perf_counter()
-    how = RenderOptions(depth=False)  # the first picture's cameras are looked through, with all others
     for step, number in enumerate(order):
         optimizer.param_groups[0]["lr"] = RATES["means"] * 0.01 ** (step / steps)
         at = slice(number, number + 1)
