@@ -70,6 +70,15 @@ def test_broken_cameras_are_refused(random_scene, two_cameras):
         rasterize(*random_scene(5), w2c, K, 8, 8)
 
 
+def test_a_caller_may_vouch_for_its_cameras(random_scene, two_cameras):
+    """No number of them is read then: on a GPU that would make the host wait."""
+    w2c, K = two_cameras(8, 8)
+    scene, trusting = random_scene(5), RenderOptions(check_cameras=False)
+    assert torch.equal(rasterize(*scene, w2c, K, 8, 8)[0], rasterize(*scene, w2c, K, 8, 8, trusting)[0])
+    w2c[0, 0, 3] = math.nan
+    assert rasterize(*scene, w2c, K, 8, 8, trusting)[0].shape == (2, 3, 8, 8)
+
+
 @pytest.mark.skipif(torch.cuda.is_available(), reason="checks the message on a machine without CUDA")
 def test_cuda_without_a_device_says_what_to_do(random_scene, two_cameras):
     with pytest.raises(InputError, match="backend='cpu'"):

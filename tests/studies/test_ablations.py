@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from PIL import Image
 
 from lyra.cli import main
 from lyra.hub import load_model
@@ -42,10 +43,21 @@ def tiny_recipe() -> Iterator[None]:
 
 
 @pytest.fixture(scope="module")
-def protocol(tiny_weights, tmp_path_factory) -> AblationsProtocol:
+def photos(tmp_path_factory) -> tuple[Path, ...]:
+    """Two pictures of smooth noise, neither of the protocol's shape."""
+    folder, generator = tmp_path_factory.mktemp("photos"), torch.Generator().manual_seed(4)
+    files = tuple(folder / name for name in ("wide.png", "tall.png"))
+    for file, size in zip(files, ((120, 50), (50, 90)), strict=True):
+        noise = (torch.rand(5, 7, 3, generator=generator) * 255).byte().numpy()
+        Image.fromarray(noise).resize(size, Image.Resampling.BICUBIC).save(file)
+    return files
+
+
+@pytest.fixture(scope="module")
+def protocol(tiny_weights, tmp_path_factory, photos) -> AblationsProtocol:
     return AblationsProtocol(
-        out=tmp_path_factory.mktemp("study") / "runs", variants=CHOSEN, steps=2, count=1, scenes=2, captured=1,
-        gaussians=2000, height=32, width=64, stride=8, models=tiny_weights, device="cpu",
+        out=tmp_path_factory.mktemp("study") / "runs", variants=CHOSEN, steps=2, count=1, photos=photos, scenes=2,
+        captured=1, gaussians=2000, height=32, width=64, stride=8, models=tiny_weights, device="cpu",
     )  # fmt: skip
 
 
@@ -63,10 +75,15 @@ def test_every_variant_is_scored_beside_its_base(report, protocol):
     for name, row in report["variants"].items():
         assert row["steps"] == 2 and row["seconds_per_step"] > 0
         assert row["gaussians"] == unpruned.get(name, 2000)
-        assert all(3 < row[kind]["psnr_all"] < 60 for kind in ("true", "teacher"))
+        assert all(3 < row[kind]["psnr_all"] < 60 for kind in ("true", "teacher", "photos"))
     assert len({row["teacher"]["psnr_all"] for row in report["variants"].values()}) >= 3
     assert report["teacher"]["psnr_all"] == pytest.approx(ablations._json(protocol.out / "teacher.json")["psnr_all"])
+    assert len({row["photos"]["psnr_all"] for row in report["variants"].values()}) >= 3
+    assert len(report["settings"]["photos"]) == 2 and all(len(digits) == 12 for digits in report["settings"]["photos"])
     text = ablation_table(report)
+    photo = report["variants"]["official"]["photos"]
+    assert f"| {photo['psnr_all']:6.2f} {photo['ssim_all']:6.3f} {photo['lpips_all']:8.3f} " in text
+    assert len({line.index("|", 80) for line in text.splitlines() if "official" in line or "photo" in line}) == 1
     assert text.count("\n") == 11 and "17.730" in text and "nan" not in text
 
 
@@ -95,11 +112,12 @@ def test_a_second_command_keeps_what_is_finished_and_adds_the_rest(report, proto
     assert [path.parent.name for path in made] == ["official"]
     assert [line.split(":")[0] for line in said if line.startswith(tuple(ABLATIONS)) and ":" in line] == ["official"]
     redone = json.loads((protocol.out / "official" / "result.json").read_text())
-    assert redone["teacher"] == report["variants"]["official"]["teacher"]  # the same scenes, the same steps
+    for place in ("true", "teacher", "photos"):  # the same scenes, the same steps
+        assert redone[place] == report["variants"]["official"][place]
 
 
 def test_an_interrupted_variant_goes_on(report, tmp_path, protocol, tiny_recipe, monkeypatch):
-    one = replace(protocol, out=tmp_path / "runs", variants=("full",))
+    one = replace(protocol, out=tmp_path / "runs", variants=("full",), photos=())
     loss = ablations.FixedScenesTask.loss
 
     def stop(task, step, progress):
@@ -117,6 +135,12 @@ def test_an_interrupted_variant_goes_on(report, tmp_path, protocol, tiny_recipe,
     again = run_ablations(one, said.append)
     assert any("going on from step 1" in line for line in said)
     assert again["variants"]["full"]["teacher"] == report["variants"]["full"]["teacher"]
+    assert "photos" not in again["variants"]["full"] and "photo" not in ablation_table(again)
+    settings = json.loads((one.out / "settings.json").read_text())
+    del settings["photos"]  # as before there were any
+    (one.out / "settings.json").write_text(json.dumps(settings))
+    kept = run_ablations(one, said.append)
+    assert kept["variants"]["full"]["teacher"] == again["variants"]["full"]["teacher"]
 
 
 def _saving(options):
@@ -136,6 +160,24 @@ def test_other_settings_are_refused(report, protocol, capsys):
     (protocol.out / "both" / "result.json").write_text("[1")
     with pytest.raises(InputError, match="remove it to have it made again"):
         run_ablations(protocol, lambda line: None)
+
+
+def test_photographs_are_known_by_what_they_hold(report, protocol, photos, tmp_path, monkeypatch):
+    copies = tuple(tmp_path / f"{number}.png" for number in range(2))
+    for photo, copy in zip(photos, copies, strict=True):
+        copy.write_bytes(photo.read_bytes())
+    ablations.check_folder(replace(protocol, photos=copies))
+    with pytest.raises(InputError, match="scored on 2 photographs, not on these 1; give the same, or another --out"):
+        ablations.check_folder(replace(protocol, photos=copies[:1]))
+    Image.open(copies[0]).rotate(180).save(copies[0])
+    with pytest.raises(InputError, match="not on these 2"):
+        ablations.check_folder(replace(protocol, photos=copies))
+    monkeypatch.setattr(ablations, "load_part", None)  # the photographs are read before any network
+    copies[1].write_bytes(b"no picture")
+    with pytest.raises(InputError, match="not a picture"):
+        run_ablations(replace(protocol, photos=copies, out=tmp_path / "other"), lambda line: None)
+    with pytest.raises(InputError, match="does not exist"):
+        run_ablations(replace(protocol, photos=(tmp_path / "none.jpg",)), lambda line: None)
 
 
 def test_recipes_change_one_thing_each():

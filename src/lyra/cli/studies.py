@@ -16,6 +16,7 @@ class EvaluateAblations:
 
     lyra evaluate ablations --out runs/ablations --seconds 40 --json ablations.json
     lyra evaluate ablations --out runs/ablations --seconds 40 --variants full no-fusion captured
+    lyra evaluate ablations --out runs/photos --seconds 40 --variants full captured --photos examples/photos/*.jpg
     """
 
     out: Annotated[Path, arg(aliases=["-o"], metavar="FOLDER")]
@@ -29,6 +30,8 @@ class EvaluateAblations:
     """Training of each variant in steps."""
     count: int = 24
     """Test worlds."""
+    photos: Annotated[tuple[Path, ...], arg(metavar="FILE …", help_behavior_hint="(default: none)")] = ()
+    """Photographs that no training saw; every variant is scored there, too, against the teacher's frames."""
     scenes: int = 256
     """Imagined scenes that all variants learn from; each takes 75 MB on the device at the usual size."""
     captured: int = 200
@@ -69,6 +72,7 @@ class EvaluateAblations:
             seconds=self.seconds,
             steps=self.steps,
             count=self.count,
+            photos=self.photos,
             scenes=self.scenes,
             captured=self.captured,
             gaussians=self.gaussians,

@@ -99,7 +99,8 @@ def rasterize(
         raise InputError(str(error)) from None
     if height < 1 or width < 1:
         raise InputError(f"cannot render a picture of {width} x {height} pixels: both must be at least 1")
-    _check_cameras(w2c, K)
+    if options.check_cameras:
+        _check_cameras(w2c, K)
     accumulate = _backend(options, means)
     picture = accumulate(means, quats, scales, opacities, colors, w2c, K, height, width, options).to(means.device)
     rgb, summed, alpha = picture.split((3, 1, 1), dim=1)  # one split: its gradient is one concatenation
@@ -113,7 +114,7 @@ def rasterize(
 def _check_cameras(w2c: Tensor, K: Tensor) -> None:
     if not math.isfinite(float(w2c.detach().sum() + K.detach().sum())):
         raise InputError("a camera has NaN or infinite entries: check the camera path or the intrinsics")
-    if len(K) and float(K.detach()[:, (0, 1), (0, 1)].min()) <= 0:
+    if len(K) and float(K.detach().diagonal(dim1=-2, dim2=-1)[:, :2].min()) <= 0:
         raise InputError("a camera has a focal length of zero or less: intrinsics must be in pixels and positive")
 
 

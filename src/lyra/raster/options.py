@@ -33,6 +33,8 @@ class RenderOptions:
             has its gradient.
         depth: whether the depth picture is wanted. Without, it is zero everywhere, and the ray response on a GPU needs
             half the work.
+        check_cameras: whether cameras are looked through for numbers that are not finite. On a GPU the host then waits
+            for it; a loop over cameras that were checked before it need not.
 
     Raises:
         InputError: a value is outside its range.
@@ -47,6 +49,7 @@ class RenderOptions:
     backend: Literal["auto", "cpu", "cuda", "reference"] = "auto"
     ray_depth_gradient: bool = False
     depth: bool = True
+    check_cameras: bool = True
 
     def __post_init__(self) -> None:
         if self.response not in ("ewa", "ray"):

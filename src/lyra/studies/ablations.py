@@ -9,7 +9,7 @@ from typing import Any, Literal
 import torch
 
 from lyra.evaluation.protocol import require_stride
-from lyra.evaluation.scores import ScoreSheet, score_clip
+from lyra.evaluation.scores import ScoreSheet
 from lyra.hub import load_model
 from lyra.io.files import replacing
 from lyra.models.decoder import DecoderConfig
@@ -19,7 +19,10 @@ from lyra.models.teacher import Teacher
 from lyra.models.tokenizer import Tokenizer
 from lyra.results import GenerateOptions
 from lyra.structures import InputError
-from lyra.studies.unseen_worlds import Networks, Tell, TwoSheets, UnseenWorld, unseen_world
+from lyra.studies.telling import Tell
+from lyra.studies.unseen_photos import Photograph, fingerprint, read_photographs, unseen_photo
+from lyra.studies.unseen_scenes import Networks, UnseenScene
+from lyra.studies.unseen_worlds import UnseenWorld, unseen_world
 from lyra.training.captured_scenes import capture_scenes
 from lyra.training.checkpoint import CheckpointFolder, load_checkpoint
 from lyra.training.device_data import PathBank, PhotoTiles
@@ -37,6 +40,9 @@ from lyra.training.world_feed import WorldFeed
 from lyra.worlds import load_textures
 
 VIEWS, FRAMES, SCENES_AT_ONCE = 6, 17, 4
+Place = Literal["true", "teacher", "photos"]
+"""Where a variant is scored: on test worlds against their true views and against the teacher's frames, and on
+photographs against the teacher's frames."""
 NEAR_NOTHING = 0.05
 """Decibels (or hundredths of lpips_squeeze) below which a difference has no sign."""
 
@@ -131,6 +137,7 @@ class AblationsProtocol:
         variants: names of rows; the rows they are compared with are added.
         seconds, steps: of training, each variant; one of them.
         count: test worlds.
+        photos: picture files that no training saw; every variant is scored on them as well.
         scenes: imagined scenes that all variants learn from.
         captured: worlds with filmed clips.
         gaussians: what pruning leaves at most.
@@ -148,6 +155,7 @@ class AblationsProtocol:
     seconds: float | None = None
     steps: int | None = None
     count: int = 24
+    photos: tuple[Path, ...] = ()
     scenes: int = 256
     captured: int = 200
     gaussians: int = 200_000
@@ -183,9 +191,10 @@ class AblationsProtocol:
         return [name for name in ABLATIONS if name in wanted]
 
     def settings(self) -> dict[str, Any]:
-        """What must be the same for rows to be compared."""
+        """What must be the same for rows to be compared; photos by what the files hold."""
         own = ("out", "variants", "device", "workers")
-        return {k: str(v) if isinstance(v, Path) else v for k, v in asdict(self).items() if k not in own}
+        plain = {k: str(v) if isinstance(v, Path) else v for k, v in asdict(self).items() if k not in own}
+        return {**plain, "photos": fingerprint(self.photos)}
 
     def options(self, name: str) -> TrainOptions:
         """How a variant is trained."""
@@ -204,7 +213,8 @@ def run_ablations(protocol: AblationsProtocol, tell: Tell = print) -> dict[str, 
 
     Returns:
         ``settings``, ``teacher`` (its frames against the true views), and ``variants``: by name steps, seconds per
-        step, peak memory in MiB (CUDA only), Gaussians, and the scores against true views and teacher.
+        step, peak memory in MiB (CUDA only), Gaussians, and the scores of test worlds against ``true`` views and
+        ``teacher`` and, where photos were given, of ``photos`` against the teacher.
 
     Raises:
         InputError: the folder holds results of other settings, or something that a task refuses.
@@ -239,7 +249,12 @@ def check_folder(protocol: AblationsProtocol) -> None:
         raise InputError(f"output {protocol.out} is a file; give a folder with --out")
     if not path.is_file():
         return
-    before, now = _json(path), json.loads(json.dumps(protocol.settings()))
+    before, now = {"photos": [], **_json(path)}, json.loads(json.dumps(protocol.settings()))
+    if before["photos"] != now["photos"]:
+        raise InputError(
+            f"{protocol.out} holds variants that were scored on {len(before['photos'])} photographs, not on these "
+            f"{len(now['photos'])}; give the same, or another --out"
+        )
     for name, value in now.items():
         if before.get(name) != value:
             raise InputError(
@@ -279,6 +294,7 @@ class _Bench:
 
     def __init__(self, protocol: AblationsProtocol, device: torch.device, names: Sequence[str], tell: Tell) -> None:
         self.protocol, self.device, self.tell = protocol, device, tell
+        photographs = read_photographs(protocol.photos, (protocol.height, protocol.width))
         options = protocol.options("shared")
         tokenizer = load_part("tokenizer/nano", Tokenizer, options, device)
         self.networks = Networks(
@@ -298,6 +314,7 @@ class _Bench:
         kinds = {kind for name in names for kind in ABLATIONS[name].materials}
         self.materials = {kind: make() for kind, make in makers.items() if kind in kinds}
         self.worlds = self._test_worlds()
+        self.photos = self._photos(photographs)
 
     def _imagined(self) -> ImaginedScenes:
         """What the teacher makes of worlds and photographs, or what a store holds of it."""
@@ -366,11 +383,24 @@ class _Bench:
         self.tell(f"test worlds: {protocol.count}")
         return worlds
 
+    def _photos(self, photographs: Sequence[Photograph]) -> list[UnseenScene]:
+        """Those that no training saw, with their clips."""
+        protocol = self.protocol
+        photos = [
+            unseen_photo(
+                index, photo, self.networks, self.device, FRAMES, protocol.stride, protocol.seed, self.anchor_frames
+            )
+            for index, photo in enumerate(photographs)
+        ]
+        if photos:
+            self.tell(f"photographs: {len(photos)}")
+        return photos
+
     def teacher(self) -> dict[str, float]:
         """The teacher's frames against the true views."""
         sheet = ScoreSheet()
         for world in self.worlds:
-            sheet.add(score_clip(world.imagined, world.truth, world.holes, world.late, self.perceptual))
+            world.score(sheet, world.imagined, world.truth, self.perceptual)
         return sheet.means()
 
     def run(self, name: str) -> dict[str, Any]:
@@ -401,25 +431,32 @@ class _Bench:
         return result
 
     def _judge(self, task: FixedScenesTask) -> dict[str, float]:
-        """Score the trained network on the test worlds; the numbers that go into its card are the PSNRs."""
+        """Score the trained network on the unseen scenes; the numbers that go into its card are the PSNRs."""
         pace = task.seconds_per_step()
         peak = None
         if self.device.type == "cuda":  # without the scenes that lie there for all
             peak = round((torch.cuda.max_memory_allocated(self.device) - self._held) / 2**20)
-        sheets, counts = TwoSheets(self.perceptual), []
+        sheets: dict[str, ScoreSheet] = {"true": ScoreSheet(), "teacher": ScoreSheet()}
+        if self.photos:
+            sheets["photos"] = ScoreSheet()
+        counts = []
         task.model.eval()
         for world in self.worlds:
             images, count = task.picture(world.scenes, world.c2w, world.K)
-            sheets.add(world, images)
+            world.score(sheets["true"], images, world.truth, self.perceptual)
+            world.score(sheets["teacher"], images, world.imagined, self.perceptual)
             counts.append(count)
-        scores = sheets.means()
+        for photo in self.photos:
+            images, _ = task.picture(photo.scenes, photo.c2w, photo.K)
+            photo.score(sheets["photos"], images, photo.imagined, self.perceptual)
+        scores = {place: sheet.means() for place, sheet in sheets.items()}
         self._found = {
             "seconds_per_step": round(pace, 4),
             "peak_mib": peak,
             "gaussians": round(sum(counts) / len(counts)),
             **scores,
         }
-        return {kind: scores[kind]["psnr_all"] for kind in ("true", "teacher")}
+        return {place: means["psnr_all"] for place, means in scores.items()}
 
 
 def variant_recipe(
@@ -448,13 +485,13 @@ def gaussians_of(config: DecoderConfig, height: int, width: int) -> int:
     )
 
 
-def sign(name: str, found: Mapping[str, Any]) -> str:
+def sign(name: str, found: Mapping[str, Any], place: Place = "teacher") -> str:
     """Whether a row differs from the one it is compared with in the direction that was published."""
     ablation = ABLATIONS[name]
     base = found.get(ablation.base)
     if ablation.paper is None or base is None:
         return ""
-    ours = found[name]["teacher"][ablation.measure] - base["teacher"][ablation.measure]
+    ours = found[name][place][ablation.measure] - base[place][ablation.measure]
     theirs = ablation.paper[1] - ablation.paper[0]
     if abs(ours) < NEAR_NOTHING * (0.01 if ablation.measure == "lpips_all" else 1):
         return "no difference"
@@ -464,15 +501,21 @@ def sign(name: str, found: Mapping[str, Any]) -> str:
 def ablation_table(report: Mapping[str, Any]) -> str:
     """The rows that are finished, beside the published ones."""
     found = {name: row for name, row in report["variants"].items() if row is not None}
+    photos = ("", "")
+    if any("photos" in row for row in found.values()):
+        photos = (
+            f"| {'photographs, teacher':24s}{' in holes':19s}| sign on       ",
+            "|   PSNR   SSIM lpips_sq     PSNR lpips_sq   | photographs   ",
+        )
     lines = [
-        f"{'':23s}| against the true views  | against the teacher     | published | sign of the   | Gaussians |  steps "
-        "| s/step    MiB",
-        f"{'variant':23s}|   PSNR   SSIM lpips_sq  |   PSNR   SSIM lpips_sq  |           | difference    |           |"
-        "        |",
+        f"{'':23s}| against the true views  | against the teacher     "
+        f"{photos[0]}| published | sign of the   | Gaussians |  steps | s/step    MiB",
+        f"{'variant':23s}|   PSNR   SSIM lpips_sq  |   PSNR   SSIM lpips_sq  "
+        f"{photos[1]}|           | difference    |           |        |",
     ]
     if report.get("teacher"):
         scores = report["teacher"]
-        lines.append(f"{'the teacher itself':23s}|{_cells(scores)}|{'':25s}|{'':11s}|{'':15s}|{'':11s}|{'':8s}|")
+        lines.append(f"{'the teacher itself':23s}|{_cells(scores)}|")
     return "\n".join(lines + [_row(name, found) for name in found])
 
 
@@ -481,6 +524,9 @@ def _row(name: str, found: Mapping[str, Any]) -> str:
     cells = [f"{name:23s}"]
     for kind in ("true", "teacher"):
         cells.append(_cells(row[kind]))
+    if "photos" in row:
+        cells.append(_cells(row["photos"]) + _hole_cells(row["photos"]))
+        cells.append(f" {sign(name, found, 'photos'):14s}")
     cells.append(f" {paper[1]:9.3f} " if paper is not None else " " * 11)
     cells.append(f" {sign(name, found):14s}")
     cells.append(f"{row['gaussians']:>10,d} ")
@@ -491,3 +537,10 @@ def _row(name: str, found: Mapping[str, Any]) -> str:
 
 def _cells(scores: Mapping[str, float]) -> str:
     return f" {scores['psnr_all']:6.2f} {scores['ssim_all']:6.3f} {scores['lpips_all']:8.3f}  "
+
+
+def _hole_cells(scores: Mapping[str, float]) -> str:
+    """Empty where no frame has enough of them."""
+    if "psnr_holes" not in scores:
+        return " " * 19
+    return f"{scores['psnr_holes']:7.2f} {scores['lpips_holes']:8.3f}   "

@@ -3,28 +3,27 @@
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, Literal
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from lyra.evaluation.protocol import report_head, require_at_least, require_size
 from lyra.evaluation.scores import ScoreSheet, score_clip
 from lyra.evaluation.unseen import is_late, path_generator, picture_world
-from lyra.geometry import invert_rigid, unproject
+from lyra.geometry import unproject
 from lyra.hub import load_model
-from lyra.metrics import ssim
 from lyra.models.depth import aligned_depth
 from lyra.models.perceptual import SqueezePerceptual
 from lyra.pipeline import FRAMES, Pipeline, resolve_device
-from lyra.raster import rasterize, render
+from lyra.raster import available_backends, render
 from lyra.results import GenerateOptions
 from lyra.stages import cover, decode, imagine, plan, recolor, thin, warp
 from lyra.structures import Cameras, Conditioning, Gaussians, InputError, Views
-from lyra.studies.unseen_worlds import Tell
+from lyra.studies.fit import optimise
+from lyra.studies.telling import Tell, since_now
 from lyra.worlds import load_textures
 
 HELD_OUT = tuple(range(2, FRAMES, 4))
@@ -34,9 +33,6 @@ MOST_STEPS = 1_000_000
 """Their pictures are drawn beforehand, one number each."""
 
 _START_FRAMES, _START_STRIDE, _FOOTPRINT, _OPACITY = (8, 16), 2, 0.45, 0.8
-_RATES = {"means": 1.6e-4, "scales": 5e-3, "quats": 1e-3, "opacities": 5e-2, "colors": 2.5e-3}
-"""The usual rates of 3DGS (Kerbl et al. 2023); positions in scene units, falling to a hundredth."""
-_SIMILARITY = 0.2
 
 
 @dataclass(frozen=True)
@@ -83,6 +79,7 @@ def evaluate_optimisation(
     or removed later. Both sides are given the teacher's clips; the time to imagine them is told apart.
 
     Everything of the first world that is timed runs twice, and the first time, which compiles kernels, does not count.
+    Every line that is told begins with the seconds since the start.
 
     Returns:
         ``methods``: by name the scores of held-out frames against the teacher's and the true ones, and seconds and
@@ -94,10 +91,15 @@ def evaluate_optimisation(
         scene stays behind.
     """
     device = resolve_device(protocol.device)
+    tell = since_now(tell)
+    by_gsplat = device.type == "cuda" and "cuda" in available_backends()
+    tell(f"{_device_name(device)}, Gaussians drawn by {'gsplat' if by_gsplat else 'the CPU'}")
     pipeline = pipeline or Pipeline.load(device)
     perceptual = load_model("perceptual/squeeze", device=device, kind=SqueezePerceptual)
+    tell("networks are loaded")
     textures = load_textures(protocol.textures, protocol.split)
     store = textures.to(device)
+    tell("textures are loaded")
     sheets = {(name, kind): ScoreSheet() for name in METHODS for kind in ("teacher", "true")}
     seconds: dict[str, list[float]] = {name: [] for name in METHODS}
     counts: dict[str, list[int]] = {name: [] for name in METHODS}
@@ -107,10 +109,13 @@ def evaluate_optimisation(
     held = torch.tensor(HELD_OUT, device=device)
     fitted = torch.tensor([frame for frame in range(FRAMES) if frame not in HELD_OUT], device=device)
     for index in range(protocol.count):
+        which = f"world {index + 1}/{protocol.count}"
+        began = _clock(device)
         world = picture_world(index, textures, store, size)
         K = world.camera.K
-        turns = 2 if index == 0 else 1
-        for _ in range(turns):
+        tell(f"{which}: pictured in {_clock(device) - began:.2f} s")
+        turns = ("with what is compiled", "again") if index == 0 else ("",)
+        for turn in turns:
             began = _clock(device)
             with torch.no_grad():
                 estimate, _, _ = pipeline.depth_net.infer(world.rgb)
@@ -120,13 +125,16 @@ def evaluate_optimisation(
                 latents = imagine(caches, pipeline.teacher, pipeline.tokenizer, None, protocol.seed)
                 teacher = pipeline.imagine_frames(latents, caches).clamp(0, 1)
             made_clips = _clock(device) - began
+            tell(f"{which}: clips in {made_clips:.2f} s {turn}".rstrip())
         to_clips.append(made_clips)
+        began = _clock(device)
         c2w = torch.stack([path.cameras.c2w for path in paths]).to(device)
         truth = world.film(c2w[:, held]).rgb[0].clamp(0, 1).flatten(0, 1)
+        tell(f"{which}: true views in {_clock(device) - began:.2f} s")
 
         made: dict[str, Gaussians] = {}
         networks = pipeline.decoder, pipeline.tokenizer, pipeline.depth_net
-        for _ in range(turns):
+        for turn in turns:
             with _timed_forward(pipeline.decoder, device) as passes:
                 began = _clock(device)
                 decoded = decode(views, latents, caches, teacher, *networks)
@@ -134,6 +142,7 @@ def evaluate_optimisation(
             covered = cover(decoded, views, caches, teacher, pipeline.depth_net)
             scene = recolor(thin(covered, paths), views)
             ended = _clock(device)
+            tell(f"{which}: decoder in {between - began:.2f} s, scene in {ended - began:.2f} s {turn}".rstrip())
         seconds["decoder"].append(between - began)
         seconds["scene"].append(ended - began)
         forward.append(sum(passes))
@@ -141,6 +150,7 @@ def evaluate_optimisation(
 
         began = _clock(device)
         start = starting_points(views, caches, teacher, pipeline)
+        tell(f"{which}: {len(start.means):,d} points to start with in {_clock(device) - began:.2f} s")
         poses = c2w[:, fitted].flatten(0, 1)
         torch.manual_seed(protocol.seed + index)
         pictures = teacher[:, fitted].flatten(0, 1)
@@ -156,7 +166,7 @@ def evaluate_optimisation(
             images = render(gaussians, unseen).rgb
             for kind, reference in (("teacher", imagined), ("true", truth)):
                 sheets[name, kind].add(score_clip(images, reference, holes, late, perceptual))
-        tell(f"world {index + 1}/{protocol.count}: " + ", ".join(_said(name, sheets, seconds) for name in METHODS))
+        tell(f"{which}: " + ", ".join(_said(name, sheets, seconds) for name in METHODS))
     methods = {
         name: {
             "teacher": sheets[name, "teacher"].means(),
@@ -171,7 +181,7 @@ def evaluate_optimisation(
     clips, optimised, finished = _mean(to_clips), _mean(seconds["optimised"]), _mean(seconds["scene"])
     return {
         **report_head(protocol, textures),
-        "device": torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu",
+        "device": _device_name(device),
         "methods": methods,
         "clips_seconds": clips,
         "forward_seconds": _mean(forward),
@@ -200,8 +210,8 @@ def starting_points(views: Views, caches: tuple[Conditioning, ...], teacher: Ten
             depth = aligned_depth(pipeline.depth_net, clip[at], cache.depth[at], cache.mask[at])[0]
             c2w = cache.trajectory.cameras.c2w[frame].to(depth.device)
             parts.append(_lifted(clip[frame], depth, ~cache.mask[frame], K, c2w, _START_STRIDE))
-    columns = [torch.cat([getattr(part, name) for part in parts]) for name in _RATES]
-    return Gaussians(**dict(zip(_RATES, columns, strict=True)))
+    names = [field.name for field in fields(Gaussians)]
+    return Gaussians(**{name: torch.cat([getattr(part, name) for part in parts]) for name in names})
 
 
 def _lifted(rgb: Tensor, depth: Tensor, wanted: Tensor, K: Tensor, c2w: Tensor, stride: int) -> Gaussians:
@@ -216,55 +226,6 @@ def _lifted(rgb: Tensor, depth: Tensor, wanted: Tensor, K: Tensor, c2w: Tensor, 
         scales=scale[:, None].expand(-1, 3),
         opacities=torch.full_like(z, _OPACITY),
         colors=rgb.permute(1, 2, 0)[grid][keep].clamp(0, 1),
-    )
-
-
-def optimise(start: Gaussians, pictures: Tensor, c2w: Tensor, K: Tensor, steps: int, tell: Tell = print) -> Gaussians:
-    """Fit Gaussians to pictures by Adam: 0.8 mean absolute error + 0.2 (1 - SSIM), one random picture a step.
-
-    Draws with gsplat on CUDA and with our own rasteriser on the CPU, as everything here does.
-
-    Args:
-        start: where it begins; their number stays.
-        pictures: [N, 3, H, W] 0…1.
-        c2w: [N, 4, 4].
-        K: [N, 3, 3] pixels.
-        steps: how many.
-        tell: receives a line ten times.
-    """
-    leaves = {
-        "means": start.means,
-        "quats": start.quats,
-        "scales": start.scales.log(),
-        "opacities": torch.logit(start.opacities.clamp(1e-3, 1 - 1e-3)),
-        "colors": start.colors,
-    }
-    leaves = {name: value.detach().float().clone().requires_grad_() for name, value in leaves.items()}
-    optimizer = torch.optim.Adam([{"params": [leaves[name]], "lr": rate} for name, rate in _RATES.items()], eps=1e-15)
-    w2c = invert_rigid(c2w)
-    height, width = pictures.shape[-2:]
-    order = torch.randint(len(pictures), (steps,)).tolist()
-    for step, number in enumerate(order):
-        optimizer.param_groups[0]["lr"] = _RATES["means"] * 0.01 ** (step / steps)
-        at = slice(number, number + 1)
-        image, _, _ = rasterize(
-            leaves["means"], leaves["quats"], leaves["scales"].exp(), leaves["opacities"].sigmoid(), leaves["colors"],
-            w2c[at], K[at], height, width,
-        )  # fmt: skip
-        loss = (1 - _SIMILARITY) * (image - pictures[at]).abs().mean()
-        loss = loss + _SIMILARITY * (1 - ssim(image, pictures[at]).mean())
-        loss.backward()
-        optimizer.step()
-        optimizer.zero_grad(set_to_none=True)
-        if steps >= 10 and (step + 1) % (steps // 10) == 0:
-            tell(f"  step {step + 1} of {steps}: loss {float(loss.detach()):.4f}")
-    ended = {name: value.detach() for name, value in leaves.items()}
-    return Gaussians(
-        means=ended["means"],
-        quats=F.normalize(ended["quats"], dim=-1),
-        scales=ended["scales"].exp(),
-        opacities=ended["opacities"].sigmoid(),
-        colors=ended["colors"].clamp(0, 1),
     )
 
 
@@ -318,6 +279,10 @@ def _timed_forward(network: torch.nn.Module, device: torch.device) -> Iterator[l
     finally:
         for hook in hooks:
             hook.remove()
+
+
+def _device_name(device: torch.device) -> str:
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu"
 
 
 def _clock(device: torch.device) -> float:
