@@ -20,6 +20,8 @@ EDGE = 0.1
 """Pixels are looked at whose log depth varies by more within 5 x 5 pixels."""
 RAMP, RAMP_WEIGHT = 0.02, 0.02
 """Neighbours whose log depth varies by more within 3 x 3 pixels stand on a ramp and count this much."""
+ALIKE, FELLOWS, ROUNDS = 0.05, 3, 2
+"""A pixel with fewer neighbours (of 8) whose log depth is as near as this is a stray; strays are looked for so often."""
 _TOGETHER = 1 << 16
 
 
@@ -55,7 +57,27 @@ def settle_edges(depth: Tensor, sky: Tensor, rgb: Tensor) -> Tensor:
         # the small addend keeps pixels unlike all their neighbours where the plain median puts them
         weight = (trust[place] * torch.exp(apart / (-2 * LIKENESS**2)) + 1e-8 * (trust[place] > 0)) * closeness * inside
         settled[b, y, x] = _weighted_median(log_depth[place], weight)
+    settled = _without_strays(settled, sky)
     return torch.where(settled == log_depth, depth, settled.exp())
+
+
+def _without_strays(log_depth: Tensor, sky: Tensor) -> Tensor:
+    """[B, H, W] where pixels that hang between two surfaces, each for itself, have joined the one around them.
+
+    Unlike all colours near it, a pixel of the silhouette can be left on the ramp by `settle_edges`; seen from the side
+    it is a speck in the air. It takes the median of the 3 x 3 pixels around it. Sky keeps its depth here, too,
+    and lends it to nothing.
+    """
+    height, width = log_depth.shape[-2:]
+    above = F.pad(sky, (1, 1, 1, 1))
+    for _ in range(ROUNDS):
+        ringed = F.pad(log_depth[:, None], (1, 1, 1, 1), mode="replicate")[:, 0]
+        places = [(slice(y, y + height), slice(x, x + width)) for y in range(3) for x in range(3)]
+        around = torch.stack([torch.where(above[:, y, x], log_depth, ringed[:, y, x]) for y, x in places])
+        fellows = ((around - log_depth).abs() < ALIKE).sum(dim=0) - 1
+        stray = (fellows < FELLOWS) & ~sky
+        log_depth = torch.where(stray, around.median(dim=0).values, log_depth)
+    return log_depth
 
 
 def _variation(maps: Tensor, window: int) -> Tensor:
