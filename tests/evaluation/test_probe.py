@@ -75,6 +75,31 @@ def test_a_seed_makes_one_probe(plain_shapes, tiny_recipe):
     assert not torch.equal(first.glances.weight, other.glances.weight)
 
 
+def test_half_precision_reads_the_same(tiny_recipe):
+    torch.manual_seed(0)
+    probe = Probe(replace(tiny_recipe, widths=(8, 16, 32), blocks=(0, 1, 1)))
+    probe.eval()
+    picture = torch.rand(4, 3, 64, 112)
+    exact = probe(picture)
+    with torch.autocast("cpu", torch.bfloat16):
+        rough = probe(picture.contiguous(memory_format=torch.channels_last))
+    for name, logits in exact.items():
+        assert rough[name].dtype == torch.float32
+        torch.testing.assert_close(rough[name], logits, atol=0.1, rtol=0.05)
+    truth = shown_facts([Description("room", things=(Thing("sofa"),), time="day")] * 4)
+    probe_loss(rough, truth, 0.05).backward()
+    assert all(parameter.grad is None or parameter.grad.isfinite().all() for parameter in probe.parameters())
+
+
+@pytest.mark.gpu
+def test_a_seed_makes_one_probe_on_a_gpu(plain_shapes, tiny_recipe):
+    pictures, shown = plain_shapes
+    recipe = replace(tiny_recipe, steps=120, batch=24, widths=(8, 16, 32), blocks=(0, 0, 1), average=0.9)
+    first, again = (train_probe(pictures.cuda(), shown, recipe, quiet) for _ in range(2))
+    assert all(torch.equal(value, again.state_dict()[name]) for name, value in first.state_dict().items())
+    assert agreement(ask(first, pictures.cuda()), shown)["kind"] == 100
+
+
 def test_the_threshold_claims_as_many_things_as_there_are(plain_shapes, tiny_recipe):
     pictures, shown = plain_shapes
     probe = train_probe(pictures, shown, tiny_recipe, quiet)

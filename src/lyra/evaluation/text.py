@@ -130,7 +130,7 @@ def evaluate_text(
     seen = ask(probe, torch.stack(pictures))
     report = {
         **report_head(protocol, unseen),
-        "probe_recipe": probe_key(recipe, textures),
+        "probe_recipe": f"{recipe.name} {probe_key(recipe, textures)}",
         "agreement": agreement(seen, stated),
         "shuffled": agreement(seen, [*stated[1:], stated[0]]),
         "probe": agreement(ask(probe, renders), stated),

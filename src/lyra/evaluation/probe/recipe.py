@@ -42,12 +42,12 @@ class ProbeRecipe:
 
 LARGE = ProbeRecipe(
     "large", 128, 224, worlds=80_000, checked=4000, steps=2400, batch=256, widths=(48, 96, 192, 320),
-    blocks=(0, 2, 3, 2),
+    blocks=(0, 2, 3, 2), rate=1.5e-3,
 )  # fmt: skip
 """For a GPU, with worker processes that make the worlds."""
 
 SMALL = ProbeRecipe(
-    "small", 64, 112, worlds=2200, checked=240, steps=700, batch=40, widths=(24, 48, 96, 160), blocks=(0, 0, 0, 1),
+    "small", 64, 112, worlds=3000, checked=240, steps=1200, batch=40, widths=(24, 48, 96, 160), blocks=(0, 0, 0, 1),
     average=0.99,
 )  # fmt: skip
 """For a CPU, where filming the worlds takes most of the time."""
