@@ -1,15 +1,18 @@
 """Networks that know nothing yet."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import pytest
 import torch
 
+from lyra.evaluation import probe_scores, text
+from lyra.evaluation.probe import CACHE_VARIABLE, ProbeRecipe
 from lyra.models.decoder import Anchor, DecoderConfig, GaussianDecoder
 from lyra.models.depth import DepthConfig, DepthNet
 from lyra.models.teacher import Teacher, TeacherConfig
 from lyra.models.tokenizer import NanoTokenizer, NanoTokenizerConfig
 from lyra.pipeline import Pipeline
+from lyra.worlds import TextureSet, load_textures
 
 
 def _untrained() -> Pipeline:
@@ -33,3 +36,26 @@ def _untrained() -> Pipeline:
 def untrained() -> Callable[[], Pipeline]:
     """Makes a pipeline of small untrained networks."""
     return _untrained
+
+
+@pytest.fixture(scope="session")
+def tiny_recipe() -> ProbeRecipe:
+    """Of a probe that knows next to nothing."""
+    return ProbeRecipe(
+        "tiny", 64, 112, worlds=16, checked=8, steps=30, batch=8, widths=(8, 16), blocks=(0, 1), average=0.5
+    )
+
+
+@pytest.fixture(scope="module")
+def textures(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, TextureSet]]:
+    """Eight textures by formula per split, packed once; an empty cache."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.delenv("LYRA_TEXTURE_PACK", raising=False)
+        patch.chdir(tmp_path_factory.mktemp("no_pack"))
+        patch.setenv(CACHE_VARIABLE, str(tmp_path_factory.mktemp("cache")))
+        sets = {split: load_textures(None, split, limit=8) for split in ("train", "val")}
+        stores = {split: one.to("cpu") for split, one in sets.items()}
+        patch.setattr(TextureSet, "to", lambda self, device: stores[self.split])
+        for user in (text, probe_scores):
+            patch.setattr(user, "load_textures", lambda path, split: sets[split])
+        yield sets

@@ -9,12 +9,15 @@ from lyra.cli import main
 from lyra.evaluation import text as texts
 from lyra.evaluation.camera import CameraProtocol
 from lyra.evaluation.moving_worlds import MovingProtocol
+from lyra.evaluation.probe_scores import ProbeProtocol
 from lyra.evaluation.text import TextProtocol
 from lyra.evaluation.worlds import WorldsProtocol
 from lyra.pipeline import Pipeline
 from lyra.structures import InputError
 from lyra.studies.ablations import AblationsProtocol
 from lyra.studies.optimisation import OptimisationProtocol
+from lyra.worlds.captions import Caption
+from lyra.worlds.description import Description
 
 WORLDS = (WorldsProtocol, MovingProtocol, CameraProtocol, OptimisationProtocol)
 
@@ -55,6 +58,9 @@ def test_sizes_that_the_networks_cannot_take(protocol: Callable[..., object]) ->
         (lambda: TextProtocol(count=1), "count 1 should be at least 2"),
         (lambda: TextProtocol(seeds=0), "seeds 0 should be at least 1"),
         (lambda: TextProtocol(guidance=-2), "guidance -2 is outside 0…30"),
+        (lambda: TextProtocol(workers=-1), "workers -1 should be at least 0"),
+        (lambda: ProbeProtocol(workers=-1), "workers -1 should be at least 0"),
+        (lambda: ProbeProtocol(count=0), "count 0 should be at least 1"),
         (lambda: AblationsProtocol(Path("runs"), steps=2, seed=-1), "seed -1 is outside"),
         (lambda: AblationsProtocol(Path("runs"), steps=2, height=100), "size 100x448 must be multiples of 32"),
         (lambda: AblationsProtocol(Path("runs"), steps=2, workers=-1), "workers -1 is negative"),
@@ -102,7 +108,7 @@ def test_whole_scenes_of_captions_take_the_guidance() -> None:
             asked.append((prompt, options))
             raise Stop
 
-    caption = texts.Caption("two chairs in a room", texts.Description("room"))
+    caption = Caption("two chairs in a room", Description("room"))
     with pytest.raises(Stop):
         texts._consistency(Road(), [caption], TextProtocol(guidance=2.0, seed=3), print)
     (prompt, options) = asked[0]

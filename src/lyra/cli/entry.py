@@ -14,7 +14,7 @@ from tyro.conf import subcommand
 from lyra import __version__
 from lyra.cli.doctor import Doctor
 from lyra.cli.embed_text import ModelsEmbedText
-from lyra.cli.evaluate import EvaluateCamera, EvaluatePhotos, EvaluateText, EvaluateWorlds
+from lyra.cli.evaluate import EvaluateCamera, EvaluatePhotos, EvaluateProbe, EvaluateText, EvaluateWorlds
 from lyra.cli.export import Export
 from lyra.cli.faults import INTERRUPTED, leave_quietly, one_line
 from lyra.cli.film import Film
@@ -63,6 +63,7 @@ COMMANDS: dict[str, type | tuple[str, dict[str, type]]] = {
             "photos": EvaluatePhotos,
             "camera": EvaluateCamera,
             "text": EvaluateText,
+            "probe": EvaluateProbe,
             "ablations": EvaluateAblations,
             "optimisation": EvaluateOptimisation,
         },

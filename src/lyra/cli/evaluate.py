@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from tyro.conf import Positional, arg
 
-from lyra.cli.scores import keep_scores, require_measurable, tell
+from lyra.cli.scores import keep_scores, require_measurable, require_workers, tell
 
 
 @dataclass(frozen=True)
@@ -154,6 +154,8 @@ class EvaluateText:
     """Texture pack; by default looked for in the usual places, else procedural textures."""
     device: Annotated[str, arg(metavar="auto|cpu|cuda[:N]")] = "auto"
     """Where to compute."""
+    workers: int = 0
+    """Processes that make worlds for a new probe to learn from; with 0 this one makes them itself."""
     json: Annotated[Path | None, arg(metavar="FILE", help_behavior_hint="")] = None
     """Also write every number to this file."""
 
@@ -166,6 +168,7 @@ class EvaluateText:
             raise InputError(f"count {self.count} should be at least 2, or there is nothing to shuffle")
         if self.steps is not None and not 1 <= self.steps <= 200:
             raise InputError(f"steps {self.steps} is outside 1…200; leave it out for the network's own number")
+        require_workers(self.workers)
         from lyra.evaluation.text import TextProtocol, evaluate_text, text_table
 
         scores = evaluate_text(
@@ -177,6 +180,7 @@ class EvaluateText:
                 steps=self.steps,
                 textures=self.textures,
                 device=self.device,
+                workers=self.workers,
             ),
             progress=tell,
         )
@@ -186,6 +190,47 @@ class EvaluateText:
 
     def interrupted(self) -> str:
         """Numbers appear only at the end."""
+        return "nothing was written"
+
+
+@dataclass(frozen=True)
+class EvaluateProbe:
+    """Train the probe of evaluate text, or load it, and see how well it reads renders of validation scenes.
+
+    lyra evaluate probe --count 2000 --workers 14 --json probe.json
+    """
+
+    count: int = 400
+    """How many scenes it reads."""
+    seed: int = 0
+    """Seed of the captions whose facts it looks for."""
+    textures: Annotated[Path | None, arg(metavar="FOLDER", help_behavior_hint="")] = None
+    """Texture pack; by default looked for in the usual places, else procedural textures."""
+    device: Annotated[str, arg(metavar="auto|cpu|cuda[:N]")] = "auto"
+    """Where to compute; a GPU trains a larger probe than a CPU."""
+    workers: int = 0
+    """Processes that make worlds; with 0 this one makes them itself."""
+    json: Annotated[Path | None, arg(metavar="FILE", help_behavior_hint="")] = None
+    """Also write every number to this file."""
+
+    def run(self) -> int:
+        """Train, measure and report."""
+        require_measurable(self.device, self.json)
+        require_workers(self.workers)
+        from lyra.evaluation.probe_scores import ProbeProtocol, evaluate_probe, probe_table
+
+        scores = evaluate_probe(
+            ProbeProtocol(
+                count=self.count, seed=self.seed, textures=self.textures, device=self.device, workers=self.workers
+            ),
+            progress=tell,
+        )
+        print(probe_table(scores))
+        keep_scores(scores, self.json)
+        return 0
+
+    def interrupted(self) -> str:
+        """A probe is kept only when it is complete."""
         return "nothing was written"
 
 

@@ -18,6 +18,18 @@ def require_measurable(device: str, file: Path | None) -> None:
         require_output_file(file, (".json",))
 
 
+def require_workers(workers: int) -> None:
+    """Refuse a number of processes that no machine has.
+
+    Raises:
+        InputError: outside 0 … 1024.
+    """
+    if not 0 <= workers <= 1024:
+        from lyra.structures import InputError
+
+        raise InputError(f"workers {workers} is outside 0…1024; 0 works in this process")
+
+
 def tell(line: str) -> None:
     """A line of progress, at once even into a file."""
     print(line, flush=True)

@@ -1,6 +1,5 @@
 """Do first pictures show what their texts say? A probe that knows rendered worlds is asked."""
 
-import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -10,14 +9,14 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from lyra.evaluation.agreement import agreement, unseen_captions
 from lyra.evaluation.probe import (
-    UNKNOWN,
     ProbeRecipe,
     ask,
+    choose_recipe,
+    film_worlds,
     load_or_train_probe,
     probe_key,
-    render_worlds,
-    visible_facts,
 )
 from lyra.evaluation.protocol import report_head, require_at_least
 from lyra.hub import load_model
@@ -30,9 +29,8 @@ from lyra.stages import illustrate
 from lyra.stages.illustrate import GUIDANCE
 from lyra.structures import InputError
 from lyra.world_pictures import WorldPainter
-from lyra.worlds import load_textures
-from lyra.worlds.captions import CLEAN, Caption, write_caption
-from lyra.worlds.description import Description
+from lyra.worlds import Split, load_textures
+from lyra.worlds.captions import Caption
 
 DrawPicture = Callable[[str, int], Tensor]
 """From a caption and a seed to a picture [3, H, W] 0…1."""
@@ -51,6 +49,7 @@ class TextProtocol:
         scenes: of the captions, so many become whole scenes, whose renders are compared with the first picture.
         textures: texture pack, ``None`` for the usual places.
         device: ``auto``, ``cpu``, ``cuda``.
+        workers: processes that make worlds for the probe to learn from.
 
     Raises:
         InputError: a number that leaves nothing to compare, or that the road refuses.
@@ -66,10 +65,11 @@ class TextProtocol:
     scenes: int = 4
     textures: Path | None = None
     device: str = "auto"
+    workers: int = 0
 
     def __post_init__(self) -> None:
         require_at_least(2, count=self.count)  # a picture is compared with another caption, too
-        require_at_least(0, diverse=self.diverse, scenes=self.scenes)
+        require_at_least(0, diverse=self.diverse, scenes=self.scenes, workers=self.workers)
         require_at_least(1, seeds=self.seeds)
         replace(self.options("a room"), steps=self.steps)
 
@@ -91,7 +91,7 @@ def evaluate_text(
     Args:
         protocol: what to draw.
         pipeline: the networks, ``None`` for the embedded ones.
-        recipe: of the probe.
+        recipe: of the probe; ``None`` chooses by the device.
         draw: draws the pictures instead of the pipeline's own maker, which is the teacher if its weights were trained
             to, else `lyra.world_pictures`; whole scenes are left out if there is no pipeline.
         progress: receives lines.
@@ -114,11 +114,12 @@ def evaluate_text(
             draw = _teacher_draws(pipeline, protocol)
         else:
             draw = _worlds_are_filmed(pipeline, protocol)
-    textures = {split: load_textures(protocol.textures, split) for split in ("train", protocol.split)}
-    recipe = recipe or ProbeRecipe()
-    probe = load_or_train_probe(recipe, textures["train"], device, progress)
-    unseen, store = textures[protocol.split], textures[protocol.split].to(device)
-    renders, worlds = render_worlds(unseen, store, protocol.split, 0, protocol.count)
+    splits: dict[Split, None] = dict.fromkeys(("train", "val", protocol.split))
+    textures = {split: load_textures(protocol.textures, split) for split in splits}
+    recipe = recipe or choose_recipe(device)
+    probe = load_or_train_probe(recipe, textures, device, progress, protocol.workers)
+    unseen = textures[protocol.split]
+    renders, worlds = film_worlds(unseen, unseen.to(device), 0, protocol.count, recipe)
     captions = unseen_captions(worlds, protocol.seed)
     stated = [caption.stated for caption in captions]
     pictures = []
@@ -129,10 +130,10 @@ def evaluate_text(
     seen = ask(probe, torch.stack(pictures))
     report = {
         **report_head(protocol, unseen),
-        "probe_recipe": probe_key(recipe, textures["train"]),
+        "probe_recipe": f"{recipe.name} {probe_key(recipe, textures)}",
         "agreement": agreement(seen, stated),
         "shuffled": agreement(seen, [*stated[1:], stated[0]]),
-        "probe": agreement(ask(probe, renders.float() / 255), stated),
+        "probe": agreement(ask(probe, renders), stated),
         "diversity": _diversity(draw, captions[: protocol.diverse], protocol, device) if protocol.diverse else {},
     }
     if pipeline is not None and protocol.scenes:
@@ -165,30 +166,6 @@ def _worlds_are_filmed(pipeline: Pipeline, protocol: TextProtocol) -> DrawPictur
         return first.candidates[0].rgb
 
     return draw
-
-
-def unseen_captions(worlds: Sequence[Description], seed: int) -> list[Caption]:
-    """One caption in correct English per world."""
-    generator = random.Random(seed)
-    return [write_caption(world, generator, CLEAN) for world in worlds]
-
-
-def agreement(seen: dict[str, Tensor], stated: Sequence[Description]) -> dict[str, float]:
-    """Per cent of the stated facts that were seen.
-
-    ``kind``, ``material`` and ``light`` count the descriptions that state them. ``things``: stated things that are
-    there at all; ``counts``: in the stated number. ``attributes``: all of these facts but the kind, each once.
-    """
-    truth = visible_facts(stated)
-    hits: dict[str, Tensor] = {}
-    for name in ("kind", "material", "light"):
-        known = truth[name] != UNKNOWN
-        hits[name] = (seen[name] == truth[name])[known].float()
-    named = truth["things"] > 0
-    hits["things"] = (seen["things"] > 0)[named].float()
-    hits["counts"] = (seen["things"] == truth["things"])[named].float()
-    hits["attributes"] = torch.cat([hits["material"], hits["light"], hits["counts"]])
-    return {name: round(100 * float(values.mean()), 1) for name, values in hits.items() if len(values)}
 
 
 def _diversity(
