@@ -67,3 +67,20 @@ def test_pictures_of_a_batch_do_not_touch_each_other():
 def test_smooth_depth_is_left_alone_bit_for_bit():
     depth = 1 + 0.01 * torch.rand(2, HEIGHT, WIDTH, generator=torch.Generator().manual_seed(1))
     assert torch.equal(settle_edges(depth, none_of(depth), torch.rand(2, 3, HEIGHT, WIDTH)), depth)
+
+
+def test_strays_join_the_surface_around_them_and_sky_lends_them_nothing():
+    depth = torch.full((1, HEIGHT, WIDTH), NEAR)
+    depth[..., EDGE:] = FAR
+    sky = none_of(depth)
+    sky[:, :8, EDGE:] = True
+    depth = torch.where(sky, FAR_DEPTH, depth)
+    rgb = torch.where(depth < 1, 0.8, 0.3)[:, None].expand(-1, 3, -1, -1).contiguous()
+    clean = settle_edges(depth, sky, rgb)
+    odd = depth.clone()
+    places = (16, EDGE + 1), (25, EDGE + 2), (25, EDGE + 3), (4, EDGE - 1)  # one alone, two side by side, one at the sky
+    for row, column in places:
+        odd[0, row, column] = 1.1
+        rgb[0, :, row, column] = torch.tensor([0.1, 0.9, 0.1])  # of a colour that no other pixel has
+    settled = settle_edges(odd, sky, rgb)
+    assert torch.equal(settled, clean)

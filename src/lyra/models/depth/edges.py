@@ -21,7 +21,7 @@ EDGE = 0.1
 RAMP, RAMP_WEIGHT = 0.02, 0.02
 """Neighbours whose log depth varies by more within 3 x 3 pixels stand on a ramp and count this much."""
 ALIKE, FELLOWS, ROUNDS = 0.05, 3, 2
-"""A pixel with fewer neighbours (of 8) whose log depth is as near as this is a stray; strays are looked for so often."""
+"""A pixel with fewer neighbours (of 8) whose log depth is as near as this is a stray; looked for so often."""
 _TOGETHER = 1 << 16
 
 
