@@ -78,9 +78,9 @@ def test_strays_join_the_surface_around_them_and_sky_lends_them_nothing():
     rgb = torch.where(depth < 1, 0.8, 0.3)[:, None].expand(-1, 3, -1, -1).contiguous()
     clean = settle_edges(depth, sky, rgb)
     odd = depth.clone()
-    places = (16, EDGE + 1), (25, EDGE + 2), (25, EDGE + 3), (4, EDGE - 1)  # one alone, two side by side, one at the sky
+    places = (16, EDGE + 1), (25, EDGE + 2), (25, EDGE + 3), (4, EDGE - 1)  # alone, two, at the sky
     for row, column in places:
         odd[0, row, column] = 1.1
         rgb[0, :, row, column] = torch.tensor([0.1, 0.9, 0.1])  # of a colour that no other pixel has
     settled = settle_edges(odd, sky, rgb)
-    assert torch.equal(settled, clean)
+    assert torch.allclose(settled, clean)

@@ -73,8 +73,9 @@ def _without_strays(log_depth: Tensor, sky: Tensor) -> Tensor:
     for _ in range(ROUNDS):
         ringed = F.pad(log_depth[:, None], (1, 1, 1, 1), mode="replicate")[:, 0]
         places = [(slice(y, y + height), slice(x, x + width)) for y in range(3) for x in range(3)]
-        around = torch.stack([torch.where(above[:, y, x], log_depth, ringed[:, y, x]) for y, x in places])
-        fellows = ((around - log_depth).abs() < ALIKE).sum(dim=0) - 1
+        there = torch.stack([~above[:, y, x] for y, x in places])
+        around = torch.where(there, torch.stack([ringed[:, y, x] for y, x in places]), log_depth)
+        fellows = (there & ((around - log_depth).abs() < ALIKE)).sum(dim=0) - 1
         stray = (fellows < FELLOWS) & ~sky
         log_depth = torch.where(stray, around.median(dim=0).values, log_depth)
     return log_depth
