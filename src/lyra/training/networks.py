@@ -6,7 +6,7 @@ from typing import Any, TypeVar
 import torch
 from torch import nn
 
-from lyra.hub import config_from_dict, list_models, load_model
+from lyra.hub import ModelCard, config_from_dict, list_models, load_model
 from lyra.hub.registry import config_class, model_class
 from lyra.models.tokenizer import FrameDecoder, NanoTokenizer, Tokenizer
 from lyra.structures import InputError
@@ -62,6 +62,18 @@ def load_start(given: str, kind: type[_Network]) -> _Network:
         if fitting:
             return load_model(fitting[0], weights_dir=path, kind=kind)
     return load_model(given, kind=kind)
+
+
+def seed_of_start(given: str) -> int | None:
+    """The seed that the network was trained with from which `load_start` starts; ``None`` where nothing says so."""
+    path = Path(given)
+    checkpoint = path / LATEST if path.is_dir() else path
+    if checkpoint.is_file():
+        return int(_read(checkpoint)["options"].get("seed", 0))
+    if (path / "card.json").is_file():
+        return ModelCard.read(path / "card.json").seed
+    cards = list_models(path) if path.is_dir() else [card for card in list_models() if card.name == given]
+    return cards[0].seed if cards else None
 
 
 def _read(path: Path) -> dict[str, Any]:

@@ -11,8 +11,20 @@ from hashlib import blake2b
 
 import torch
 
+WORLDS_APART = 10_000_019
+"""First worlds of runs whose seeds follow each other are so far apart: more than a run can film."""
 STEP, REFRESH, SHARED = 1, 2, 3
 """First number of a seed by its purpose: a micro-batch, a refresh of a pool, what all processes must agree on."""
+
+
+def first_world(task: int, seed: int) -> int:
+    """Seed of the first world of a run: two runs of a task share their worlds if and only if they share their seed.
+
+    Args:
+        task: where the worlds of its seed 0 begin.
+        seed: of the run.
+    """
+    return task + seed * WORLDS_APART
 
 
 def mixed_seed(*numbers: int) -> int:

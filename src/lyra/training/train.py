@@ -9,6 +9,7 @@ import torch
 from lyra.structures import InputError
 from lyra.training.checkpoint import CheckpointFolder, load_checkpoint
 from lyra.training.loop import run_loop
+from lyra.training.networks import seed_of_start
 from lyra.training.options import TrainOptions
 from lyra.training.processes import rank_and_size, start_accelerator, training_device
 from lyra.training.recipes import DYNAMIC, find_recipe
@@ -70,6 +71,11 @@ def train(options: TrainOptions, encoder: Path | None = None, notify: Callable[[
         torch.backends.cuda.matmul.allow_tf32 = True
         torch.backends.cudnn.allow_tf32 = True
     state = _find_state(options, notify)
+    if options.init and not options.resume and seed_of_start(options.init) == options.seed:
+        notify(
+            f"note: {options.init} was trained with --seed {options.seed}; with the same one this run begins with the "
+            "same worlds, with another one it sees new ones"
+        )
     start_accelerator(device)  # the processes find each other before the long work, so that a missing one shows early
     task = make_task(options, device, encoder, int(state["step"]) if state else 0)
     return run_loop(task, options, notify, state)

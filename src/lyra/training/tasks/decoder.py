@@ -33,7 +33,7 @@ from lyra.training.processes import rank_and_size
 from lyra.training.recipes import DecoderRecipe, DecoderStage, decoder_recipe
 from lyra.training.recorded import records_calls
 from lyra.training.recorded_trunk import RecordedTrunk
-from lyra.training.seeds import REFRESH, SHARED, mixed_seed, own_randomness
+from lyra.training.seeds import REFRESH, SHARED, first_world, mixed_seed, own_randomness
 from lyra.training.stored_scenes import StoredScenes
 from lyra.training.task import PooledTask
 from lyra.training.world_feed import WorldFeed
@@ -74,7 +74,7 @@ class DecoderTask(PooledTask):
         self.store = textures.to(device)
         self.photos = PhotoTiles(textures, device)
         self.worlds = (SCENES_PER_REFRESH + 1) // 2
-        first_seed = 1_300_000_007 + options.seed
+        first_seed = first_world(1_300_000_007, options.seed)
         self.feed = WorldFeed(textures, "train", self.worlds, first_seed, device, options.workers, shared=True)
         self._train_on(starting_network(options, self.recipe.network))
         check_network(self.model.config, self.tokenizer, self.recipe)

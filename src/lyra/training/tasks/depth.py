@@ -14,6 +14,7 @@ from lyra.training.device_data import PathBank
 from lyra.training.networks import load_start
 from lyra.training.options import TrainOptions
 from lyra.training.recipes import find_recipe
+from lyra.training.seeds import first_world
 from lyra.training.task import Task
 from lyra.training.world_feed import WorldFeed
 from lyra.worlds import Clip, Split, TextureStore, film, load_textures
@@ -38,7 +39,7 @@ class DepthTask(Task):
         self.textures = load_textures(options.textures, "train")
         self.store = self.textures.to(device)
         worlds = max(1, self.batch // 2)
-        first_seed = 500_000_003 + options.seed
+        first_seed = first_world(500_000_003, options.seed)
         self.feed = WorldFeed(self.textures, "train", worlds, first_seed, device, options.workers, shared=True)
         self.feed.seek(step * options.accumulate)
         self.paths = PathBank(FRAMES, device, options.seed)

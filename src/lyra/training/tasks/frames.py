@@ -26,7 +26,7 @@ from lyra.training.pool import ExamplePool, RefreshPlan
 from lyra.training.processes import rank_and_size
 from lyra.training.recipes import find_recipe
 from lyra.training.recorded import RecordedCalls, records_calls
-from lyra.training.seeds import REFRESH, own_randomness
+from lyra.training.seeds import REFRESH, first_world, own_randomness
 from lyra.training.task import PooledTask
 from lyra.training.unseen_clips import unseen_clips
 from lyra.training.world_clips import draw_times, world_clips
@@ -79,7 +79,13 @@ class FramesTask(PooledTask):
         self.store = textures.to(device)
         self.photos = PhotoTiles(textures, device)
         self.feed = WorldFeed(
-            textures, "train", WORLDS_PER_REFRESH, 500_000_003 + options.seed, device, options.workers, shared=True
+            textures,
+            "train",
+            WORLDS_PER_REFRESH,
+            first_world(500_000_003, options.seed),
+            device,
+            options.workers,
+            shared=True,
         )
         self.paths = PathBank(FRAMES, device, options.seed)
         self.network: nn.Module = Contest(self._first_model(), self.perceptual).to(device).train()

@@ -15,7 +15,7 @@ from lyra.training.moving_scenes import MovingScenes, fitting, imagine_moving_sc
 from lyra.training.options import TrainOptions
 from lyra.training.pool import ExamplePool, RefreshPlan
 from lyra.training.processes import rank_and_size
-from lyra.training.seeds import REFRESH, own_randomness
+from lyra.training.seeds import REFRESH, first_world, own_randomness
 from lyra.training.tasks.decoder import DecoderTask
 from lyra.training.world_feed import WorldFeed
 from lyra.worlds import Split, TextureStore, film_standing, load_textures
@@ -47,7 +47,13 @@ class MovingDecoderTask(DecoderTask):
             raise InputError("the recipe dynamic needs a decoder with anchors on the source and later frames")
         textures = load_textures(options.textures, "train")
         self.moving_feed = WorldFeed(
-            textures, "train", CANDIDATES, 1_700_000_003 + options.seed, device, options.workers, shared=True
+            textures,
+            "train",
+            CANDIDATES,
+            first_world(1_700_000_003, options.seed),
+            device,
+            options.workers,
+            shared=True,
         )
         size = min(options.pool or MOVING_POOL, MOVING_POOL)
         self.moving_pool = ExamplePool(size, MOVING_PER_REFRESH)

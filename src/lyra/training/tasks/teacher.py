@@ -30,7 +30,7 @@ from lyra.training.pool import ExamplePool, RefreshPlan, is_upright
 from lyra.training.processes import rank_and_size
 from lyra.training.recipes import find_recipe
 from lyra.training.recorded import RecordedCalls, records_calls
-from lyra.training.seeds import REFRESH, own_randomness
+from lyra.training.seeds import REFRESH, first_world, own_randomness
 from lyra.training.task import PooledTask
 from lyra.training.unseen_clips import unseen_clips
 from lyra.training.world_clips import draw_times, world_clips
@@ -83,7 +83,13 @@ class TeacherTask(PooledTask):
         self.store = textures.to(device)
         self.photos = PhotoTiles(textures, device)
         self.feed = WorldFeed(
-            textures, "train", WORLDS_PER_REFRESH, 900_000_011 + options.seed, device, options.workers, shared=True
+            textures,
+            "train",
+            WORLDS_PER_REFRESH,
+            first_world(900_000_011, options.seed),
+            device,
+            options.workers,
+            shared=True,
         )
         self.paths = PathBank(FRAMES, device, options.seed)
         self.short_paths = PathBank(FRAMES, device, options.seed + 1, reach=PHOTO_REACH)

@@ -19,7 +19,7 @@ from lyra.training.pool import ExamplePool, RefreshPlan
 from lyra.training.processes import rank_and_size
 from lyra.training.recipes import DECODE, find_recipe
 from lyra.training.recorded import RecordedCalls, records_calls
-from lyra.training.seeds import REFRESH, own_randomness
+from lyra.training.seeds import REFRESH, first_world, own_randomness
 from lyra.training.task import PooledTask
 from lyra.training.world_feed import WorldFeed
 from lyra.worlds import Split, film, load_textures
@@ -56,7 +56,7 @@ class TokenizerTask(PooledTask):
         self.store = textures.to(device)
         self.photos = PhotoTiles(textures, device)
         self.feed = WorldFeed(
-            textures, "train", WORLDS_PER_REFRESH, options.seed * 10_000_019, device, options.workers, shared=True
+            textures, "train", WORLDS_PER_REFRESH, first_world(0, options.seed), device, options.workers, shared=True
         )
         self.paths = PathBank(FRAMES, device, options.seed)
         self.perceptual = load_model("perceptual/squeeze", device=device)
