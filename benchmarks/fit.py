@@ -1,6 +1,6 @@
 """Time a step of fitting Gaussians to pictures, without networks or textures.
 
-    python benchmarks/fit.py --steps 300
+    python benchmarks/fit.py --steps 300 --json fit.json
     python benchmarks/fit.py --steps 300 --profile
     python benchmarks/fit.py --steps 10 --gaussians 3000 --height 64 --width 96 --device cpu
 
@@ -10,7 +10,9 @@ The last lines say milliseconds per step, peak memory and, with ``--profile``, w
 """
 
 import argparse
+import json
 import time
+from pathlib import Path
 
 import torch
 import torch.nn.functional as F
@@ -50,6 +52,7 @@ def main() -> None:
     parser.add_argument("--width", type=int, default=448)
     parser.add_argument("--device", default="auto")
     parser.add_argument("--profile", action="store_true")
+    parser.add_argument("--json", type=Path)
     given = parser.parse_args()
     device = resolve_device(given.device)
     size = (given.height, given.width)
@@ -63,7 +66,8 @@ def main() -> None:
 
     began = time.perf_counter()
     optimise(start, pictures, poses, lens, 1, lambda line: None)
-    print(f"first step, with what is compiled or loaded: {time.perf_counter() - began:.1f} s", flush=True)
+    first = time.perf_counter() - began
+    print(f"first step, with what is compiled or loaded: {first:.1f} s", flush=True)
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(device)
     began = time.perf_counter()
@@ -71,8 +75,13 @@ def main() -> None:
     if device.type == "cuda":
         torch.cuda.synchronize(device)
     pace = 1e3 * (time.perf_counter() - began) / given.steps
-    peak = f", {torch.cuda.max_memory_allocated(device) / 2**20:.0f} MiB" if device.type == "cuda" else ""
+    mib = torch.cuda.max_memory_allocated(device) / 2**20 if device.type == "cuda" else None
+    peak = f", {mib:.0f} MiB" if mib is not None else ""
     print(f"{given.gaussians} Gaussians, {given.height} x {given.width}: {pace:.2f} ms a step{peak}", flush=True)
+    if given.json:
+        sizes = {"gaussians": given.gaussians, "height": given.height, "width": given.width, "steps": given.steps}
+        times = {"first_step_seconds": first, "milliseconds_per_step": pace, "peak_mib": mib}
+        given.json.write_text(json.dumps({**sizes, "device": str(device), **times}, indent=1))
     if given.profile:
         watched = [ProfilerActivity.CPU] + [ProfilerActivity.CUDA] * (device.type == "cuda")
         with profile(activities=watched) as found:

@@ -64,16 +64,19 @@ def load_start(given: str, kind: type[_Network]) -> _Network:
     return load_model(given, kind=kind)
 
 
-def seed_of_start(given: str) -> int | None:
-    """The seed that the network was trained with from which `load_start` starts; ``None`` where nothing says so."""
+def seed_of_start(given: str, task: str) -> int | None:
+    """The seed that a task's network was trained with, from which `load_start` starts; ``None`` if none is said."""
     path = Path(given)
     checkpoint = path / LATEST if path.is_dir() else path
     if checkpoint.is_file():
         return int(_read(checkpoint)["options"].get("seed", 0))
     if (path / "card.json").is_file():
         return ModelCard.read(path / "card.json").seed
-    cards = list_models(path) if path.is_dir() else [card for card in list_models() if card.name == given]
-    return cards[0].seed if cards else None
+    if path.is_dir():
+        seeds = [card.seed for card in list_models(path) if card.name.startswith(f"{task}/")]
+    else:
+        seeds = [card.seed for card in list_models() if card.name == given]
+    return seeds[0] if seeds else None
 
 
 def _read(path: Path) -> dict[str, Any]:

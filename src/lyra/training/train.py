@@ -71,7 +71,7 @@ def train(options: TrainOptions, encoder: Path | None = None, notify: Callable[[
         torch.backends.cuda.matmul.allow_tf32 = True
         torch.backends.cudnn.allow_tf32 = True
     state = _find_state(options, notify)
-    if options.init and not options.resume and seed_of_start(options.init) == options.seed:
+    if options.init and not options.resume and seed_of_start(options.init, options.task) == options.seed:
         notify(
             f"note: {options.init} was trained with --seed {options.seed}; with the same one this run begins with the "
             "same worlds, with another one it sees new ones"
