@@ -23,7 +23,7 @@ class Constant(nn.Module):
         super().__init__()
         self.depth = depth
 
-    def infer(self, rgb, settled=True):
+    def infer(self, rgb, settled=True, thorough=True):
         depth = torch.full((len(rgb), HEIGHT, WIDTH), self.depth)
         return depth, depth > 99, torch.ones(len(rgb))
 

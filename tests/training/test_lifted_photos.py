@@ -102,7 +102,7 @@ def test_ramps_between_surfaces_go_to_one_of_them():
 class FlatDepth:
     """Stands for a depth network: everything at one depth."""
 
-    def infer(self, rgb, settled=True):
+    def infer(self, rgb, settled=True, thorough=True):
         return torch.ones_like(rgb[:, 0]), None, None
 
 

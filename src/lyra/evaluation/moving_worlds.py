@@ -185,7 +185,7 @@ def evaluate_cameras(
         times = torch.arange(protocol.frames) / RATE
         clip = film(worlds, store, truth[None, None], protocol.height, protocol.width, times)
         rgb = clip.rgb[0, 0].clamp(0, 1)
-        raw = torch.cat([pipeline.depth_net.infer(picture[None])[0] for picture in rgb])
+        raw = torch.cat([pipeline.depth_net.infer(picture[None], thorough=False)[0] for picture in rgb])
         path = locate(Frames(rgb), raw, clip.K[0])
         sureness.append(path.sureness)
         found: dict[str, Cameras | None] = {"lyra": path.cameras if path.kind == "moving" else None}

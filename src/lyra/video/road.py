@@ -123,7 +123,7 @@ class MovingRoad:
     @torch.no_grad()
     def perceive(self, rgb: Tensor) -> tuple[Tensor, Tensor]:
         """Depth [T, H, W] of pictures [T, 3, H, W], each for itself, and their median field of view in radians."""
-        found = [self.networks.depth_net.infer(picture[None]) for picture in rgb]
+        found = [self.networks.depth_net.infer(picture[None], thorough=False) for picture in rgb]
         return torch.cat([depth for depth, _, _ in found]), torch.cat([fov for _, _, fov in found]).median()
 
     def intrinsics(self, fov: Tensor, height: int, width: int) -> Tensor:

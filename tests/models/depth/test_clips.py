@@ -35,7 +35,7 @@ def test_every_picture_of_a_clip_is_measured_alone():
     class Brightness:
         """Stands for a network whose unit follows the picture's brightness."""
 
-        def infer(self, rgb, settled=True):
+        def infer(self, rgb, settled=True, thorough=True):
             return scene()[0].repeat(2, 1, 1) * rgb.mean(dim=(1, 2, 3))[:, None, None], None, None
 
     rgb = torch.tensor([0.5, 0.6, 0.9, 0.2, 0.4, 0.1])[:, None, None, None].expand(6, 3, 24, 40).unflatten(0, (2, 3))

@@ -113,12 +113,37 @@ def test_inference_normalises_over_the_surface() -> None:
     log_depth = torch.tensor([[0.5, 1.0, 8.0, -9.0, 2.0, 7.0], [3.0, 3.0, 3.0, 3.0, 3.0, 3.0]])[:, None]
     sky_logit = torch.tensor([[-1.0, -1.0, -1.0, -1.0, -1.0, 4.0], [1.0, 1.0, 1.0, 1.0, 1.0, 1.0]])[:, None]
     network = _Fixed(DepthPrediction(log_depth, sky_logit, torch.tensor([math.log(0.5), math.log(1.0)])))
-    depth, sky, fov_x = network.infer(torch.zeros(2, 3, 1, 6), settled=False)
+    depth, sky, fov_x = network.infer(torch.zeros(2, 3, 1, 6), settled=False, thorough=False)
     # The surface is 0.5, 1, 8, -9 and 2, its median 1; the sky's 7 does not count.
     expected = torch.tensor([[math.exp(-0.5), 1.0, 30.0, 0.05, math.e, 30.0], [30.0] * 6])[:, None]
     torch.testing.assert_close(depth, expected)
     assert sky.tolist() == [[[False] * 5 + [True]], [[True] * 6]]
     torch.testing.assert_close(fov_x, torch.tensor([math.pi / 2, 2 * math.atan(0.5)]))
+
+
+class _Leaning(DepthNet):
+    """Reads log depth off the red channel, but too far towards the right, and in a unit that depends on the size."""
+
+    def forward(self, rgb: torch.Tensor) -> DepthPrediction:
+        width = rgb.shape[-1]
+        lean = 0.3 * torch.linspace(-1, 1, width)
+        sky = 4 * (rgb[:, 1] - 0.5) + torch.linspace(-1, 1, width)
+        return DepthPrediction(rgb[:, 0] + lean + width / 10, sky, torch.full((len(rgb),), width / 64).log())
+
+
+def test_what_leans_to_one_side_cancels_between_a_picture_and_its_mirror_image() -> None:
+    y = torch.linspace(0, 1, 64)[:, None].expand(64, 64)
+    rgb = torch.stack([y, 1 - y, y])[None]
+    network = _Leaning()
+    once, often = network(rgb), network.look_again(rgb)
+    rows = slice(4, -4)  # the border of a picture that was made larger and smaller again is not what it was
+    residual = (often.log_depth - rgb[:, 0])[:, rows, rows]
+    assert float((residual - residual.mean()).abs().max()) < 0.02
+    residual = (once.log_depth - rgb[:, 0])[:, rows, rows]
+    assert float((residual - residual.mean()).abs().max()) > 0.2
+    assert ((often.sky_logit > 0)[0] == (y < 0.5)).float().mean() > 0.95
+    torch.testing.assert_close(often.log_focal.exp(), torch.tensor([1.5**0.5]))  # widths 64 and 96: the nearest to 80
+    assert torch.equal(network.infer(rgb, settled=False)[1], often.sky_logit > 0)
 
 
 def test_starts_at_a_focal_length_of_the_long_side(network: DepthNet) -> None:

@@ -24,6 +24,6 @@ def aligned_depth(
     Returns:
         [B, H, W] z in the units of the cache, within the depth range of the scene.
     """
-    estimate, _, _ = depth_net.infer(rgb.clamp(0, 1), settled)
+    estimate, _, _ = depth_net.infer(rgb.clamp(0, 1), settled, thorough=False)
     aligned = align_log_depth(estimate.log(), cache_depth, cache_mask)
     return aligned.clamp(NEAR_DEPTH, FAR_DEPTH)

@@ -18,7 +18,7 @@ def clip_depth(depth_net: DepthNet, rgb: Tensor) -> Tensor:
     Returns:
         [B, T, H, W] z, the sky at FAR_DEPTH.
     """
-    depth, _, _ = depth_net.infer(rgb.flatten(0, 1))
+    depth, _, _ = depth_net.infer(rgb.flatten(0, 1), thorough=False)
     return steady_depth(depth.unflatten(0, rgb.shape[:2]))
 
 

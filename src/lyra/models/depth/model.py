@@ -1,10 +1,12 @@
 """One picture to depth, sky and field of view."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
+import torch.nn.functional as F
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
@@ -17,6 +19,8 @@ from lyra.models.depth.encoder import EfficientNetLite0
 from lyra.structures import InputError
 
 SIZE_MULTIPLE = 32
+LARGER = 1.25
+"""A second look at a picture is taken at this size."""
 
 
 @dataclass(frozen=True)
@@ -109,12 +113,13 @@ class DepthNet(nn.Module):
         return DepthPrediction(maps[:, 0], maps[:, 1], log_focal_over_longest + to_width)
 
     @torch.no_grad()
-    def infer(self, rgb: Tensor, settled: bool = True) -> tuple[Tensor, Tensor, Tensor]:
+    def infer(self, rgb: Tensor, settled: bool = True, thorough: bool = True) -> tuple[Tensor, Tensor, Tensor]:
         """Depth ready for the point cache.
 
         Args:
             rgb: [B, 3, H, W] float 0..1, H and W multiples of 32.
             settled: put depth edges where the picture has them (`settle_edges`), which takes longer than the network.
+            thorough: look at each picture four times (`look_again`).
 
         Returns:
             [B, H, W] float32 depth whose median outside the sky is 1, clamped to the scene's range, sky at its far end;
@@ -123,7 +128,7 @@ class DepthNet(nn.Module):
         Raises:
             ValueError: the shape is another one.
         """
-        prediction = self(rgb)
+        prediction = self.look_again(rgb) if thorough else self(rgb)
         sky = prediction.sky_logit > 0
         # A picture that is all sky has no surface to measure, so all of it counts.
         surface = ~sky | sky.all(dim=(1, 2))[:, None, None].expand_as(sky)
@@ -134,3 +139,41 @@ class DepthNet(nn.Module):
         depth = settle_edges(depth, sky, rgb.float()) if settled else depth
         fov_x = 2 * torch.atan(0.5 * torch.exp(-prediction.log_focal.float()))
         return depth, sky, fov_x
+
+    @torch.no_grad()
+    def look_again(self, rgb: Tensor) -> DepthPrediction:
+        """Mean of what the network says about a picture, its mirror image, and both a quarter larger.
+
+        What differs between the looks is error, and part of it cancels. Their log depths, each known up to an offset,
+        are brought to that of the first look by the median of the difference.
+
+        Args:
+            rgb: [B, 3, H, W] float 0..1, H and W multiples of 32.
+
+        Raises:
+            ValueError: the shape is another one.
+        """
+        first = self(rgb)
+        size = [SIZE_MULTIPLE * math.floor(LARGER * side / SIZE_MULTIPLE + 0.5) for side in rgb.shape[-2:]]
+        larger = _resized(rgb, size)
+        looks = [first, _mirrored(self(rgb.flip(-1)))]
+        for look in (self(larger), _mirrored(self(larger.flip(-1)))):
+            maps = _resized(torch.stack([look.log_depth, look.sky_logit], dim=1), rgb.shape[-2:])
+            looks.append(DepthPrediction(maps[:, 0], maps[:, 1], look.log_focal))
+        offsets = [(look.log_depth - first.log_depth).flatten(1).median(dim=1).values for look in looks]
+        aligned = [look.log_depth - offset[:, None, None] for look, offset in zip(looks, offsets, strict=True)]
+        return DepthPrediction(
+            torch.stack(aligned).mean(dim=0),
+            torch.stack([look.sky_logit for look in looks]).mean(dim=0),
+            torch.stack([look.log_focal for look in looks]).mean(dim=0),
+        )
+
+
+def _mirrored(prediction: DepthPrediction) -> DepthPrediction:
+    """What a prediction says of the mirror image of its picture."""
+    return DepthPrediction(prediction.log_depth.flip(-1), prediction.sky_logit.flip(-1), prediction.log_focal)
+
+
+def _resized(maps: Tensor, size: Sequence[int]) -> Tensor:
+    """[B, C, H, W] brought to another height and width."""
+    return F.interpolate(maps, size=tuple(size), mode="bilinear", antialias=True, align_corners=False)
