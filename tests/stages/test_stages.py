@@ -98,7 +98,11 @@ def test_warp_moves_a_plane_as_the_pinhole_says_and_fills_holes_with_background(
     assert not mask[0, 1, middle, gap].any() and mask[0, 1, middle, gap.start - 1] and mask[0, 1, middle, gap.stop]
     opened = rgb[0, 1, :, middle, gap]
     impartial = fill_holes(rgb[:, 1], mask[:, 1])[0, :, middle, gap]
-    assert (opened[0] < impartial[0]).all() and (opened[2] > impartial[2]).all(), "the wall counts more than the square"
+    # the edges that nothing trusts are still the best guess of themselves: the square's, and the wall's behind it
+    assert float((opened[0, :2] - 0.9).abs().max()) < 0.02 and float(opened[0, -2:].abs().max()) < 0.02
+    between = slice(2, -2)
+    assert (opened[0, between] < impartial[0, between]).all(), "the wall counts more than the square"
+    assert (opened[2, between] > impartial[2, between]).all()
     assert (opened[0, 8:] < 0.2).all() and (opened[2, 8:] > 0.55).all(), "its half of what opens is wall"
 
 

@@ -81,8 +81,9 @@ def warp_clips(
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Forward-splat B source pictures into the T cameras of one clip each.
 
-    Pixels at depth edges are not splatted (they would smear between surfaces); holes are filled from what
-    lies behind (`fill_holes`). Frame 0 is the source itself.
+    Pixels at depth edges are not trusted (they would smear between surfaces) and leave holes. Where one of them lands
+    in a hole, its colour is still the best guess of what is there; the rest is filled from what lies behind
+    (`fill_holes`). Frame 0 is the source itself.
 
     Args:
         rgb: [B, 3, H, W] 0…1.
@@ -98,24 +99,20 @@ def warp_clips(
     height, width = rgb.shape[-2:]
     identity = torch.eye(4, device=rgb.device, dtype=c2w.dtype).expand(batch, 4, 4)
     points = unproject(depth, K, identity).reshape(batch, height * width, 3)
-    weights = reliable_mask(depth, threshold=POINT_FILTER * POINT_FILTER_ROWS / min(height, width))
-    if valid is not None:
-        weights = weights & valid
     outputs = []
     for item in range(batch):
-        values, z, mask = splat_points(
-            points[item : item + 1].expand(frames, -1, -1),
-            rgb[item : item + 1].flatten(2).expand(frames, -1, -1),
-            weights[item : item + 1].flatten(1).to(rgb.dtype).expand(frames, -1),
-            invert_rigid(c2w[item]),
-            K[item : item + 1].expand(frames, -1, -1),
-            height,
-            width,
+        one = slice(item, item + 1)
+        outputs.append(
+            _splatted(
+                points[one].expand(frames, -1, -1),
+                rgb[one],
+                depth[one],
+                valid[one] if valid is not None else None,
+                invert_rigid(c2w[item]),
+                K[one].expand(frames, -1, -1),
+            )
         )
-        outputs.append((values, z, mask))
     color, z, mask = (torch.stack(parts) for parts in zip(*outputs, strict=True))
-    filled = fill_holes(color.flatten(0, 1), mask.flatten(0, 1), z.flatten(0, 1))
-    color = filled.unflatten(0, (batch, frames))
     first = torch.zeros(frames, dtype=torch.bool, device=rgb.device)
     first[0] = True
     color = torch.where(first[:, None, None, None], rgb[:, None], color)
@@ -152,25 +149,38 @@ def warp_moving_clips(
     flat, z = rgb.flatten(0, 1), depth.flatten(0, 1)
     K = K[:, None].expand(-1, frames, -1, -1).flatten(0, 1)
     points = unproject(z, K, source_c2w.flatten(0, 1)).reshape(batch * frames, height * width, 3)
-    weights = reliable_mask(z, threshold=POINT_FILTER * POINT_FILTER_ROWS / min(height, width))
-    if valid is not None:
-        weights = weights & valid.flatten(0, 1)
-    color, seen, mask = splat_points(
-        points,
-        flat.flatten(2),
-        weights.flatten(1).to(rgb.dtype),
-        invert_rigid(c2w.flatten(0, 1)),
-        K,
-        height,
-        width,
-    )
-    color = fill_holes(color, mask, seen)
+    usable = valid.flatten(0, 1) if valid is not None else None
+    color, seen, mask = _splatted(points, flat, z, usable, invert_rigid(c2w.flatten(0, 1)), K)
     same = ((source_c2w - c2w).abs().amax(dim=(2, 3)) < SAME_CAMERA).flatten()
     color = torch.where(same[:, None, None, None], flat, color)
     seen = torch.where(same[:, None, None], z, seen)
     mask = mask | same[:, None, None]
     shape = (batch, frames)
     return color.unflatten(0, shape), seen.unflatten(0, shape), mask.unflatten(0, shape)
+
+
+def _splatted(
+    points: Tensor, rgb: Tensor, depth: Tensor, valid: Tensor | None, w2c: Tensor, K: Tensor
+) -> tuple[Tensor, Tensor, Tensor]:
+    """B pictures with their holes filled, depth (0 in holes) and visibility, from what each or all of them splat.
+
+    Args:
+        points: [B, H * W, 3] world points of pixels.
+        rgb, depth, valid: [B or 1, 3, H, W], [B or 1, H, W] and [B or 1, H, W] what they are made of.
+        w2c, K: [B, 4, 4] and [B, 3, 3] cameras.
+    """
+    count, (height, width) = len(points), rgb.shape[-2:]
+    trusted = reliable_mask(depth, threshold=POINT_FILTER * POINT_FILTER_ROWS / min(height, width))
+    usable = valid if valid is not None else torch.ones_like(trusted)
+
+    def splat(chosen: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        weights = chosen.flatten(1).to(rgb.dtype).expand(count, -1)
+        return splat_points(points, rgb.flatten(2).expand(count, -1, -1), weights, w2c, K, height, width)
+
+    colour, z, mask = splat(trusted & usable)
+    guess, _, guessed = splat(~trusted & usable)
+    filled = fill_holes(colour, mask, z)
+    return torch.where((guessed & ~mask)[:, None], guess, filled), z, mask
 
 
 @torch.no_grad()

@@ -13,8 +13,8 @@ from lyra.models.perceptual import SqueezePerceptual
 from lyra.models.teacher import Teacher
 from lyra.models.tokenizer import FrameDecoder, FrameDecoderConfig, NanoTokenizer
 from lyra.stages.frames import decode_frames
-from lyra.stages.warp import fill_holes
 from lyra.training.adversary import critic_loss, deception_loss
+from lyra.training.borrowed_holes import borrowed_holes
 from lyra.training.contest import Contest, blended_direction
 from lyra.training.credits import CREDITS, LICENCE
 from lyra.training.device_data import PathBank, PhotoTiles
@@ -39,7 +39,7 @@ CROP = 192
 WORLDS_PER_REFRESH = 3
 VIEWS_PER_WORLD = 2
 PHOTO_CLIPS = 3
-PREDICTED_SHARE = 0.35
+PREDICTED_SHARE = 0.6
 """So many worlds have a cache of predicted depth, whose pictures do not lie where the true ones do."""
 TRUE_SHARE = 0.3
 """So many refreshes show latents of the true frames instead of imagined ones."""
@@ -51,7 +51,7 @@ DECEPTION_SHARE = 0.35
 """Length of the critic's pull on a frame, in lengths of the pull towards the true frame."""
 DECEPTION_FROM, DECEPTION_FULL = 0.05, 0.2
 """Progress at which the pull begins and is whole: the critic learns first."""
-HOLE_DECEPTION = 3.0
+HOLE_DECEPTION = 2.0
 """In what the cache does not show, the critic counts this much more than elsewhere."""
 
 NUMBERS = ("psnr", "perceptual", "critic", "deceived")
@@ -142,7 +142,7 @@ class FramesTask(PooledTask):
         )
         moving = self.photos.clips(PHOTO_CLIPS, FRAMES, height, width, motion=0.12)
         borrowed = mask[torch.randint(len(mask), (PHOTO_CLIPS,), device=self.device)].flip(-1)
-        holed = fill_holes(moving.flatten(0, 1), borrowed.flatten(0, 1)).unflatten(0, moving.shape[:2])
+        holed = borrowed_holes(moving.flatten(0, 1), borrowed.flatten(0, 1)).unflatten(0, moving.shape[:2])
         return torch.cat([clips, moving]), torch.cat([warped, holed]), torch.cat([mask, borrowed])
 
     def _latents(self, clips: Tensor, warped: Tensor, mask: Tensor) -> Tensor:

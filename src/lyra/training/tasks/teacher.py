@@ -45,6 +45,8 @@ VIEWS_PER_WORLD = 2
 PHOTO_CLIPS = 2
 PHOTO_REACH = (0.3, 0.85)
 """Of the published strengths: what a lifted photograph does not show of its surroundings is made up."""
+PREDICTED_SHARE = 0.75
+"""So many worlds have a cache of predicted depth, as every photograph has."""
 HOLE_WEIGHT = 5.0
 TEXT_DROPOUT = 0.15
 """So often an example keeps its captions to itself, for guidance and for prompts that are not given."""
@@ -58,7 +60,7 @@ Denoise = Callable[[Tensor, Tensor, TeacherInputs], Tensor]
 
 
 class TeacherTask(PooledTask):
-    """EDM loss on clips whose cache is built from predicted depth half of the time.
+    """EDM loss on clips whose cache is mostly built from predicted depth.
 
     A quarter of the examples are lifted photographs, so that holes are also filled with what photographs look like.
     The worlds are seen through cameras of many kinds. In about a quarter of them things move: their cache is a clip of
@@ -159,7 +161,7 @@ class TeacherTask(PooledTask):
         """New clips as normalised latents, and what the teacher is told of them."""
         height, width = self._size(upright)
         worlds = self.feed.next()
-        predicted = torch.rand(WORLDS_PER_REFRESH, device=self.device) < 0.5
+        predicted = torch.rand(WORLDS_PER_REFRESH, device=self.device) < PREDICTED_SHARE
         paths = self.paths.draw(WORLDS_PER_REFRESH, VIEWS_PER_WORLD)
         looks = draw_looks(WORLDS_PER_REFRESH)
         times = draw_times(WORLDS_PER_REFRESH, FRAMES, self.device)

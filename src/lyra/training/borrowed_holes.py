@@ -1,0 +1,26 @@
+"""Holes of one clip's cache, put into the pictures of another."""
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from lyra.geometry.fill import outer_holes
+from lyra.stages.warp import fill_holes
+
+RIM = 2
+"""Pixels at depth edges that no cache trusts: half the window of `lyra.geometry.reliable_mask`."""
+
+
+def borrowed_holes(pictures: Tensor, mask: Tensor) -> Tensor:
+    """Pictures as a cache that is blind outside ``mask`` would show them.
+
+    At the rim of a hole within the picture lie the pixels of depth edges, of which a cache keeps the colour as a guess
+    (`lyra.stages.warp_clips`); here it is right. The rest is filled.
+
+    Args:
+        pictures: [B, 3, H, W] 0…1.
+        mask: [B, H, W] bool, what is visible.
+    """
+    near = F.max_pool2d(mask[:, None].float(), 2 * RIM + 1, 1, RIM)[:, 0] > 0
+    shown = mask | (near & ~outer_holes(mask))
+    return torch.where(shown[:, None], pictures, fill_holes(pictures, mask))
