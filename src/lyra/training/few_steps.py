@@ -68,8 +68,9 @@ def consistency_target(
 
 
 def progressive_target(reference: Denoiser, x: Tensor, sigma: Tensor, between: Tensor, following: Tensor) -> Tensor:
-    """What the student should estimate at (x, sigma), so that its one step to ``following`` lands where two steps of the
-    reference land: progressive distillation (Salimans and Ho 2022, arXiv 2202.00512).
+    """What the student should estimate at (x, sigma) for its one step to land where two of the reference do.
+
+    That is progressive distillation (Salimans and Ho 2022, arXiv 2202.00512).
 
     With the reference's estimates c1 at ``sigma`` s and c2 at ``between`` m, two steps to ``following`` e land at
     ``e/s x + e/m (1 - m/s) c1 + (1 - e/m) c2``, one step with the estimate c at ``e/s x + (1 - e/s) c``. Hence
