@@ -13,11 +13,15 @@ from lyra.training import train
 from lyra.training.checkpoint import load_checkpoint
 from lyra.training.few_steps import consistency_target, draw_high, euler_step, progressive_target, pseudo_huber
 from lyra.training.loop import run_loop
+from lyra.training.tasks import teacher as teacher_task
 from lyra.training.tasks.few_step_teacher import LEVELS, ConsistencyTeacherTask, ProgressiveTeacherTask, phase_at
 from lyra.training.train import make_task
 
 from .conftest import TEACHER
+from .test_recorded import pools
 from .test_resume_tasks import Interrupted, break_at, tensors
+
+__all__ = ["pools"]
 
 CPU = torch.device("cpu")
 RECIPES = ["consistency", "progressive"]
@@ -205,6 +209,28 @@ def test_one_step_comes_near_what_many_steps_make(recipe, many, loss_factor, fac
         optimizer.step()
     assert distance() < factor * before
     assert sum(losses[-30:]) < loss_factor * sum(losses[:30])
+
+
+@pytest.mark.parametrize("recipe", RECIPES)
+def test_replayed_networks_teach_the_same(recipe, tiny, start, pools, monkeypatch, tmp_path):
+    """Also when weights have moved, in a new phase, and in both formats; results are overwritten as on a GPU."""
+    losses = []
+    for replayed in (False, True):
+        monkeypatch.setattr(teacher_task, "records_calls", lambda *_, answer=replayed: answer)
+        options = tiny("teacher", steps=4, recipe=recipe, init=start, batch=6, pool=6, out=tmp_path / f"{replayed}")
+        task = make_task(options, CPU)
+        optimizer = torch.optim.SGD(task.network.parameters(), lr=0.3)
+        row = []
+        for step in range(6):
+            torch.manual_seed(step)
+            loss, _ = task.loss(step, step / 6)
+            loss.backward()
+            row.append(float(loss.detach()))
+            optimizer.step()
+            optimizer.zero_grad(set_to_none=True)
+        losses.append(torch.tensor(row))
+    assert torch.allclose(*losses, rtol=1e-4) and not torch.allclose(losses[0], losses[0].roll(3), rtol=1e-2)
+    assert len(pools) == (7 if recipe == "consistency" else 5), "clips of two formats for each network, and stills"
 
 
 def test_phases_split_the_run_equally(tiny, start):
