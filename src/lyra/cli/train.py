@@ -21,6 +21,7 @@ class Train:
     lyra train decoder --out runs/decoder --seconds 1500 --stop-after 500, then the same with --resume
     lyra train decoder --recipe progressive --show
     lyra train decoder --visualize runs/decoder --out pictures
+    lyra train teacher --recipe consistency --init teacher/nano --out runs/one-step --seconds 600
     torchrun --nproc-per-node 2 -m lyra train decoder --out runs/decoder --steps 2000
     """
 
@@ -31,7 +32,8 @@ class Train:
     out: Annotated[Path | None, arg(aliases=["-o"], metavar="FOLDER", help_behavior_hint="")] = None
     """Folder of the run: checkpoints, logs, pictures, and at the end the packed network. Needed except for --show."""
     recipe: Annotated[str, arg(metavar="NAME")] = "nano"
-    """Set of numbers to train by: nano; for the decoder also progressive and official."""
+    """Set of numbers to train by: nano; for the decoder also progressive, official and dynamic; for the tokenizer also
+    decode; for the teacher also consistency and progressive, which distil the one given with --init to few steps."""
     show: bool = False
     """Print the recipe and do nothing."""
     seconds: Annotated[float | None, arg(metavar="S", help_behavior_hint="")] = None

@@ -42,6 +42,17 @@ def karras_sigmas(steps: int, sigma_min: float, sigma_max: float, rho: float = 7
     return torch.cat([(high + ramp * (low - high)) ** rho, torch.zeros(1, dtype=torch.float64)])
 
 
+def nested_sigmas(steps: int, finest: int, sigma_min: float, sigma_max: float) -> Tensor:
+    """The levels of a schedule of ``finest`` steps that are left when ``steps`` remain: [steps + 1] float64.
+
+    Raises:
+        ValueError: fewer than one step, or ``finest`` is no multiple of ``steps``.
+    """
+    if steps < 1 or finest % steps:
+        raise ValueError(f"{steps} steps are no part of a schedule of {finest}")
+    return karras_sigmas(finest, sigma_min, sigma_max)[:: finest // steps]
+
+
 def guide(wanted: Denoiser, unwanted: Denoiser, scale: float) -> Denoiser:
     """Classifier-free guidance (Ho and Salimans 2022, arXiv 2207.12598) on estimates of the clean x.
 

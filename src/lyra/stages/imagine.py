@@ -6,7 +6,7 @@ from threading import Lock
 import torch
 from torch import Tensor
 
-from lyra.diffusion import karras_sigmas, sample
+from lyra.diffusion import sample
 from lyra.models.teacher import Teacher, TeacherInputs, pool_mask, require_text, text_denoiser
 from lyra.models.tokenizer import Tokenizer
 from lyra.nn import reduced_precision, side_by_side
@@ -63,8 +63,7 @@ def imagine(
         InputError: a text, but the teacher never saw captions.
     """
     require_text(teacher, text, negative)
-    config = teacher.config
-    sigmas = karras_sigmas(steps or config.steps, config.sigma_min, config.sigma_max)
+    sigmas = teacher.config.levels(steps)
     device = conditionings[0].warped.device
     telling = Lock()
 

@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from lyra.diffusion import karras_sigmas, sample
+from lyra.diffusion import sample
 from lyra.models.teacher import Teacher
 from lyra.models.tokenizer import Tokenizer
 from lyra.stages.imagine import teacher_inputs
@@ -22,8 +22,7 @@ def imagine_latents(
         mask: [B, T, H, W] bool, what of it is visible.
         steps: denoising steps, ``None`` for the teacher's own number.
     """
-    config = teacher.config
     inputs = teacher_inputs(tokenizer, source, warped, mask)
-    sigmas = karras_sigmas(steps or config.steps, config.sigma_min, config.sigma_max)
+    sigmas = teacher.config.levels(steps)
     noise = torch.randn(inputs.warped[:, 0].shape, device=source.device)
     return tokenizer.denormalize(sample(lambda x, sigma: teacher(x, sigma, inputs), noise, sigmas))

@@ -15,6 +15,8 @@ DYNAMIC = "dynamic"
 """The recipe of moving scenes."""
 DECODE = "decode"
 """The recipe of a tokenizer whose latents stay as they are: only the half that decodes them learns."""
+CONSISTENCY, PROGRESSIVE = "consistency", "progressive"
+"""The recipes that distil the teacher to few steps; the decoder has a recipe of the second name, too."""
 
 
 @dataclass(frozen=True)
@@ -134,7 +136,7 @@ def _nano_decoder() -> DecoderRecipe:
 def _progressive_decoder() -> DecoderRecipe:
     """The published order at nano size: small pictures, one view, many views, late frames, fewer Gaussians."""
     return DecoderRecipe(
-        name="progressive", learning_rate=6e-4, weight_decay=0.01, ema_decay=0.998, batch=2, pool=256,
+        name=PROGRESSIVE, learning_rate=6e-4, weight_decay=0.01, ema_decay=0.998, batch=2, pool=256,
         stages=(
             DecoderStage("small", steps=400, reduce=2, views=(1, 1), sampling="uniform", batch=8),
             DecoderStage("large", steps=400, views=(1, 1), sampling="uniform", batch=4),
@@ -177,7 +179,7 @@ def _dynamic_decoder() -> DecoderRecipe:
 
 _DECODER = {
     "nano": _nano_decoder,
-    "progressive": _progressive_decoder,
+    PROGRESSIVE: _progressive_decoder,
     "official": _official_decoder,
     DYNAMIC: _dynamic_decoder,
 }
@@ -190,6 +192,10 @@ _OTHERS: dict[TaskName, tuple[Recipe, ...]] = {
     "depth": (Recipe("nano", learning_rate=6e-4, weight_decay=0.02, ema_decay=0.998, batch=32, pool=0),),
     "teacher": (
         Recipe("nano", learning_rate=1e-3, weight_decay=0.01, ema_decay=0.9985, batch=32, pool=4096, upright_every=3),
+        *(
+            Recipe(name, learning_rate=1e-4, weight_decay=0.01, ema_decay=0.998, batch=32, pool=4096, upright_every=3)
+            for name in (CONSISTENCY, PROGRESSIVE)
+        ),
     ),
     "frames": (
         Recipe(
@@ -230,7 +236,7 @@ def find_recipe(task: TaskName, name: str, from_stage: str | None = None) -> Rec
     if name not in found:
         raise _unknown(task, name, list(found))
     if from_stage is not None:
-        raise InputError(f"the recipe {name} of the task {task} has one stage; leave --from-stage out")
+        raise InputError(f"the recipe {name} of the task {task} has no stage to begin at; leave --from-stage out")
     return found[name]
 
 

@@ -12,7 +12,7 @@ from lyra.training.loop import run_loop
 from lyra.training.networks import seed_of_start
 from lyra.training.options import TrainOptions
 from lyra.training.processes import rank_and_size, start_accelerator, training_device
-from lyra.training.recipes import DYNAMIC, find_recipe
+from lyra.training.recipes import CONSISTENCY, DYNAMIC, PROGRESSIVE, find_recipe
 from lyra.training.sharding import ShardedCheckpoints
 from lyra.training.task import Task
 
@@ -28,6 +28,11 @@ def make_task(options: TrainOptions, device: torch.device, encoder: Path | None 
         from lyra.training.tasks.depth import DepthTask
 
         return DepthTask(options, device, encoder, step)
+    if options.task == "teacher" and options.recipe in (CONSISTENCY, PROGRESSIVE):
+        from lyra.training.tasks.few_step_teacher import ConsistencyTeacherTask, ProgressiveTeacherTask
+
+        kind = ConsistencyTeacherTask if options.recipe == CONSISTENCY else ProgressiveTeacherTask
+        return kind(options, device, step)
     if options.task == "teacher":
         from lyra.training.tasks.teacher import TeacherTask
 

@@ -2,6 +2,10 @@
 
 from dataclasses import dataclass
 
+from torch import Tensor
+
+from lyra.diffusion import karras_sigmas, nested_sigmas
+
 
 @dataclass(frozen=True)
 class TeacherConfig:
@@ -38,14 +42,24 @@ class TeacherConfig:
     """Noise on the conditioning frame inside the network (published: 0.001)."""
     steps: int = 1
     """Sampling steps when the caller names none: with two the second begins at ``sigma_min`` and changes nothing."""
+    level_grid: int = 0
+    """Clips in fewer steps take every n-th level of a schedule of so many, which is what a network distilled to few
+    steps knows; 0: each number of steps has a schedule of its own."""
     illustrate_steps: int = 16
-    """The same for a first frame from text alone."""
+    """Sampling steps for a first frame from text alone."""
 
     @property
     def in_channels(self) -> int:
         """Input channels: noisy latent, condition mask, buffers, and the padding channel."""
         conditioning = self.buffers * (self.latent_channels + self.mask_channels)
         return self.latent_channels + 1 + conditioning + int(self.padding_channel)
+
+    def levels(self, steps: int | None = None) -> Tensor:
+        """[steps + 1] falling noise levels of a clip, the last one 0; ``None`` for the network's own number."""
+        steps = steps or self.steps
+        if self.level_grid and self.level_grid % steps == 0:
+            return nested_sigmas(steps, self.level_grid, self.sigma_min, self.sigma_max)
+        return karras_sigmas(steps, self.sigma_min, self.sigma_max)
 
 
 def nano() -> TeacherConfig:

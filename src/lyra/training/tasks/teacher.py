@@ -111,10 +111,14 @@ class TeacherTask(PooledTask):
     def use(self, network: nn.Module) -> None:
         """Take the network for the following steps; alone on a GPU its kernels are recorded and replayed."""
         super().use(network)
-        self.denoise: Denoise = network
-        if records_calls(self.options, self.device):
-            calls = RecordedCalls(Spread(network))
-            self.denoise = lambda x, sigma, told: calls(x, sigma, told.source, told.warped, told.mask, told.text)
+        self.denoise: Denoise = self._replayed(network)
+
+    def _replayed(self, network: nn.Module) -> Denoise:
+        """How a teacher is asked: recorded and replayed where that can be done."""
+        if not records_calls(self.options, self.device):
+            return network
+        calls = RecordedCalls(Spread(network))
+        return lambda x, sigma, told: calls(x, sigma, told.source, told.warped, told.mask, told.text)
 
     def _stills_of(self, share: float) -> int:
         """First pictures in a batch of landscape format, for a share of all examples."""
@@ -230,13 +234,23 @@ class TeacherTask(PooledTask):
         """Loss of all frames but the first, which is given."""
         sigma, high = self._noise_levels(len(clean), HIGH_LEVELS)
         error = self._error(self.denoise, clean, sigma, inputs)[:, :, 1:]
-        hole = 0.5 - inputs.mask[:, 0].mean(dim=1, keepdim=True) / 2
-        loss = (self.importance * (1 + HOLE_WEIGHT * hole[:, :, 1:]) * error).mean()
-        return loss, {
-            "error": error.detach().mean(),
-            "hole_error": (hole[:, :, 1:] * error.detach().mean(dim=1, keepdim=True)).mean()
-            / hole[:, :, 1:].mean().clamp(min=1e-6),
-            "high_noise": (error.detach().mean(dim=(1, 2, 3, 4)) * high).sum() / high.sum().clamp(min=1),
+        hole = self._holes(inputs)
+        loss = (self.importance * (1 + HOLE_WEIGHT * hole) * error).mean()
+        return loss, self._numbers(error, hole, high)
+
+    @staticmethod
+    def _holes(inputs: TeacherInputs) -> Tensor:
+        """[B, 1, t - 1, h, w] share of each latent cell but those of the first frame that the cache does not show."""
+        return 0.5 - inputs.mask[:, 0, :, 1:].mean(dim=1, keepdim=True) / 2
+
+    @staticmethod
+    def _numbers(error: Tensor, hole: Tensor, high: Tensor) -> dict[str, float | Tensor]:
+        """What is logged of squared errors [B, C, t - 1, h, w]: in all, in holes, and of the examples ``high`` [B]."""
+        error = error.detach()
+        return {
+            "error": error.mean(),
+            "hole_error": (hole * error.mean(dim=1, keepdim=True)).mean() / hole.mean().clamp(min=1e-6),
+            "high_noise": (error.mean(dim=(1, 2, 3, 4)) * high).sum() / high.sum().clamp(min=1),
         }
 
     def _still_loss(self, inputs: TeacherInputs) -> Tensor:
