@@ -156,6 +156,9 @@ class EvaluateText:
     """Where to compute."""
     workers: int = 0
     """Processes that make worlds for a new probe to learn from; with 0 this one makes them itself."""
+    probe: Literal["auto", "small", "large"] = "auto"
+    """Which probe judges: a GPU takes the large one, a CPU the small one. A large one that a GPU has trained, in the
+    cache folder, judges on a CPU, too."""
     json: Annotated[Path | None, arg(metavar="FILE", help_behavior_hint="")] = None
     """Also write every number to this file."""
 
@@ -181,6 +184,7 @@ class EvaluateText:
                 textures=self.textures,
                 device=self.device,
                 workers=self.workers,
+                probe=self.probe,
             ),
             progress=tell,
         )
@@ -210,6 +214,8 @@ class EvaluateProbe:
     """Where to compute; a GPU trains a larger probe than a CPU."""
     workers: int = 0
     """Processes that make worlds; with 0 this one makes them itself."""
+    probe: Literal["auto", "small", "large"] = "auto"
+    """Which probe."""
     json: Annotated[Path | None, arg(metavar="FILE", help_behavior_hint="")] = None
     """Also write every number to this file."""
 
@@ -221,7 +227,12 @@ class EvaluateProbe:
 
         scores = evaluate_probe(
             ProbeProtocol(
-                count=self.count, seed=self.seed, textures=self.textures, device=self.device, workers=self.workers
+                count=self.count,
+                seed=self.seed,
+                textures=self.textures,
+                device=self.device,
+                workers=self.workers,
+                probe=self.probe,
             ),
             progress=tell,
         )

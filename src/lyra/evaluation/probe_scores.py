@@ -13,6 +13,7 @@ from lyra.evaluation.agreement import agreement, unseen_captions
 from lyra.evaluation.probe import (
     PARTS,
     UNKNOWN,
+    ProbeName,
     ProbeRecipe,
     ask,
     choose_recipe,
@@ -37,6 +38,7 @@ class ProbeProtocol:
         textures: texture pack, ``None`` for the usual places.
         device: ``auto``, ``cpu``, ``cuda``.
         workers: processes that make worlds.
+        probe: which one.
 
     Raises:
         InputError: no worlds, or a negative number of workers.
@@ -47,6 +49,7 @@ class ProbeProtocol:
     textures: Path | None = None
     device: str = "auto"
     workers: int = 0
+    probe: ProbeName = "auto"
 
     def __post_init__(self) -> None:
         require_at_least(1, count=self.count)
@@ -73,7 +76,7 @@ def evaluate_probe(
     """
     protocol = protocol or ProbeProtocol()
     device = resolve_device(protocol.device)
-    recipe = recipe or choose_recipe(device)
+    recipe = recipe or choose_recipe(device, protocol.probe)
     splits: tuple[Split, ...] = ("train", "val")
     textures = {split: load_textures(protocol.textures, split) for split in splits}
     began = time.perf_counter()

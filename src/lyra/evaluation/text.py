@@ -11,6 +11,7 @@ from torch.nn import functional as F
 
 from lyra.evaluation.agreement import agreement, unseen_captions
 from lyra.evaluation.probe import (
+    ProbeName,
     ProbeRecipe,
     ask,
     choose_recipe,
@@ -50,6 +51,7 @@ class TextProtocol:
         textures: texture pack, ``None`` for the usual places.
         device: ``auto``, ``cpu``, ``cuda``.
         workers: processes that make worlds for the probe to learn from.
+        probe: which one judges.
 
     Raises:
         InputError: a number that leaves nothing to compare, or that the road refuses.
@@ -66,6 +68,7 @@ class TextProtocol:
     textures: Path | None = None
     device: str = "auto"
     workers: int = 0
+    probe: ProbeName = "auto"
 
     def __post_init__(self) -> None:
         require_at_least(2, count=self.count)  # a picture is compared with another caption, too
@@ -116,7 +119,7 @@ def evaluate_text(
             draw = _worlds_are_filmed(pipeline, protocol)
     splits: dict[Split, None] = dict.fromkeys(("train", "val", protocol.split))
     textures = {split: load_textures(protocol.textures, split) for split in splits}
-    recipe = recipe or choose_recipe(device)
+    recipe = recipe or choose_recipe(device, protocol.probe)
     probe = load_or_train_probe(recipe, textures, device, progress, protocol.workers)
     unseen = textures[protocol.split]
     renders, worlds = film_worlds(unseen, unseen.to(device), 0, protocol.count, recipe)

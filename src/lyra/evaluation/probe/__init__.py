@@ -9,7 +9,7 @@ from lyra.evaluation.probe.cache import CACHE_VARIABLE, load_or_train_probe, pro
 from lyra.evaluation.probe.facts import PARTS, UNKNOWN, shown_facts, stated_facts
 from lyra.evaluation.probe.network import Probe
 from lyra.evaluation.probe.pictures import film_worlds, stream_worlds
-from lyra.evaluation.probe.recipe import LARGE, SMALL, ProbeRecipe, choose_recipe
+from lyra.evaluation.probe.recipe import LARGE, SMALL, ProbeName, ProbeRecipe, choose_recipe
 
 __all__ = [
     "CACHE_VARIABLE",
@@ -19,6 +19,7 @@ __all__ = [
     "UNKNOWN",
     "Pictures",
     "Probe",
+    "ProbeName",
     "ProbeRecipe",
     "answers",
     "ask",

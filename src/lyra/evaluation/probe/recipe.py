@@ -1,8 +1,12 @@
 """How probes are trained: a large one on a GPU, a small one on a CPU."""
 
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
+
+ProbeName = Literal["auto", "small", "large"]
+"""Which probe: the large one on a GPU and the small one on a CPU, or a certain one."""
 
 
 @dataclass(frozen=True)
@@ -53,6 +57,8 @@ SMALL = ProbeRecipe(
 """For a CPU, where filming the worlds takes most of the time."""
 
 
-def choose_recipe(device: torch.device) -> ProbeRecipe:
-    """`LARGE` on a CUDA device, else `SMALL`."""
-    return LARGE if device.type == "cuda" else SMALL
+def choose_recipe(device: torch.device, name: ProbeName = "auto") -> ProbeRecipe:
+    """The recipe of that name; of ``auto`` `LARGE` on a CUDA device, else `SMALL`."""
+    if name == "auto":
+        return LARGE if device.type == "cuda" else SMALL
+    return LARGE if name == "large" else SMALL
