@@ -64,7 +64,7 @@ def one_world(index: int, pipeline: Pipeline, textures, store) -> dict[str, dict
     covered = cover(usual, views, caches, teacher, pipeline.depth_net)
     rows = {}
     for name, scene, finished in cuts(whole, covered, paths):
-        gaussians = (recolor(scene, views) if finished else scene).gaussians[0]
+        gaussians = (recolor(scene, views, None, caches, teacher) if finished else scene).gaussians[0]
         columns: dict[str, list[float]] = {"teacher": [], "true": []}
         for view, path in enumerate(paths):
             images = render(gaussians, path.cameras[chosen]).rgb.clamp(0, 1)

@@ -380,7 +380,8 @@ class Pipeline:
         scene, dropped = self._thin(scene, conditionings, imagined.options.gaussians, clock)
         asked = imagined.options.recolor
         with clock.stage("recolor"):
-            scene = recolor(scene, views, RecolorConfig(self.preset.recolor if asked is None else asked))
+            rounds = RecolorConfig(self.preset.recolor if asked is None else asked)
+            scene = recolor(scene, views, rounds, conditionings, frames)
         with clock.stage("render"):
             rerender = render(scene.gaussians[0], scene.source, self.preset.render)
         return Result(

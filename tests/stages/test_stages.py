@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -198,6 +199,41 @@ def test_recolor_takes_the_step_that_explicit_blending_weights_give():
     assert torch.allclose(scene.gaussians[0].colors.double(), expected, atol=2e-4)
     assert torch.equal(scene.gaussians[0].colors[-1], gaussians.colors[-1])  # behind the camera: not shown, not touched
     assert torch.equal(scene.gaussians[0].means, gaussians.means)
+
+
+def test_a_shared_round_takes_the_step_of_all_pictures_together():
+    views, gaussians = source_views(), cloud()
+    count, camera = len(gaussians), views.cameras[0]
+    c2w = torch.eye(4).repeat(3, 1, 1)
+    c2w[1:, 0, 3] = torch.tensor([0.05, 0.1])
+    cameras = Cameras(c2w, camera.K.expand(3, -1, -1), HEIGHT, WIDTH)
+    clip = torch.rand(3, 3, HEIGHT, WIDTH, generator=torch.Generator().manual_seed(4))
+    told = SimpleNamespace(trajectory=SimpleNamespace(cameras=cameras))
+    looks = [(camera, views.frames.rgb[0], 3.0), (cameras[1], clip[1], 1.0), (cameras[2], clip[2], 1.0)]
+    white = torch.zeros(count, count, 3).index_put((torch.arange(count), torch.arange(count)), torch.tensor(1.0))
+    above, below = 0.0, 0.0
+    for look, picture, often in looks:
+        weights = torch.stack(
+            [render(replace(gaussians, colors=one), look).rgb[0, 0].flatten() for one in white], dim=1
+        ).double()
+        residual = picture.flatten(1).T.double() - weights @ gaussians.colors.double()
+        above = above + often * (weights.T @ residual)
+        below = below + often * (weights.T @ weights.sum(dim=1, keepdim=True))
+    scene = Scene((gaussians,), camera)
+    shared = recolor(scene, views, RecolorConfig(1, shared=1), [told], clip[None]).gaussians[0]
+    step = (gaussians.colors + above / (below + 1e-3)).clamp(0, 1).float()
+    afterwards = recolor(Scene((replace(gaussians, colors=step),), camera), views, RecolorConfig(1)).gaussians[0]
+    assert torch.allclose(shared.colors, afterwards.colors, atol=2e-4)
+    alone = recolor(scene, views, RecolorConfig(1, shared=0), [told], clip[None]).gaussians[0]
+    assert torch.equal(alone.colors, recolor(scene, views, RecolorConfig(1)).gaussians[0].colors)
+    often = recolor(scene, views, RecolorConfig(1, shared=3), [told], clip[None]).gaussians[0]
+
+    def error(made: Gaussians) -> float:
+        return sum(float((render(made, look).rgb[0] - picture).square().mean()) for look, picture, _ in looks[1:])
+
+    assert error(often) < error(shared) < error(alone)
+    kept = recolor(scene, views, RecolorConfig(0), [told], clip[None]).gaussians[0]
+    assert torch.equal(kept.colors, gaussians.colors), "no rounds, no change"
 
 
 def test_no_round_of_recolouring_makes_the_picture_worse():

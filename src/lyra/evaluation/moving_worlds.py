@@ -270,7 +270,8 @@ def _alone(pipeline: Pipeline, rgb: Tensor, camera: Cameras, protocol: MovingPro
     frames = pipeline.imagine_frames(latents, caches)
     scene = decode(views, latents, caches, frames, pipeline.decoder, pipeline.tokenizer, pipeline.depth_net)
     covered = cover(scene, views, caches, frames, pipeline.depth_net)
-    return recolor(thin(covered, paths, ThinConfig(protocol.gaussians)), views).gaussians[0]
+    thinned = thin(covered, paths, ThinConfig(protocol.gaussians))
+    return recolor(thinned, views, None, caches, frames).gaussians[0]
 
 
 def _masked_psnr(images: Tensor, truth: Tensor, mask: Tensor) -> list[float]:

@@ -115,7 +115,7 @@ def evaluate_worlds(
         teacher = pipeline.imagine_frames(latents, caches)
         decoded = decode(views, latents, caches, teacher, pipeline.decoder, pipeline.tokenizer, pipeline.depth_net)
         covered = cover(decoded, views, caches, teacher, pipeline.depth_net)
-        scene = recolor(thin(covered, paths, ThinConfig(protocol.gaussians)), views)
+        scene = recolor(thin(covered, paths, ThinConfig(protocol.gaussians)), views, None, caches, teacher)
         gaussians = scene.gaussians[0]
         counts["decoder"].append(len(decoded.gaussians[0]))
         counts["covered"].append(len(covered.gaussians[0]))

@@ -1,15 +1,18 @@
-"""Colours are settled so that the scene shows the photograph again at the photograph's own camera."""
+"""Colours are settled: on what the teacher imagined, and at last on the photograph at its own camera."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
-from lyra.raster import render
-from lyra.structures import Cameras, Gaussians, InputError, Scene, Views
+from lyra.raster import RenderOptions, render
+from lyra.structures import Cameras, Conditioning, Gaussians, InputError, Scene, Views
 
 _FAINTEST = 1e-3
-"""Added to the weights, in pixels: what the photograph hardly shows keeps its colour."""
+"""Added to the weights, in pixels: what hardly shows keeps its colour."""
+_PHOTO = 3.0
+"""How often the photograph counts among imagined frames, of which each counts once."""
 
 
 @dataclass(frozen=True)
@@ -17,47 +20,77 @@ class RecolorConfig:
     """How far the colours follow the photograph.
 
     Attributes:
-        rounds: steps of the solver; 0 leaves the decoder's colours.
+        rounds: steps of the solver towards the photograph; 0 leaves the decoder's colours.
+        shared: steps before these, towards the photograph and the imagined frames together, if there are any rounds.
     """
 
     rounds: int = 2
+    shared: int = 1
 
     def __post_init__(self) -> None:
         if not 0 <= self.rounds <= 100:
             raise InputError(f"{self.rounds} rounds of recolouring are outside 0…100; 0 keeps the colours")
+        if not 0 <= self.shared <= 100:
+            raise InputError(f"{self.shared} shared rounds of recolouring are outside 0…100; 0 takes the photo alone")
 
 
-def recolor(scene: Scene, views: Views, config: RecolorConfig | None = None) -> Scene:
+def recolor(
+    scene: Scene,
+    views: Views,
+    config: RecolorConfig | None = None,
+    conditionings: Sequence[Conditioning] = (),
+    frames: Tensor | None = None,
+) -> Scene:
     """Move the colours of the first set of Gaussians towards the source picture, seen from the source camera.
 
     A render is linear in the colours, ``r = W c`` with W >= 0, so this is non-negative least squares. Each round takes
     the step ``W'(photo - r) / (W'W 1)``: for W >= 0 that diagonal lies above W'W (De Pierro, IEEE Trans. Medical
     Imaging 1995, on separable surrogates), so no round makes the picture worse. W is never formed; its products are
-    gradients of the renderer. Gaussians that the photograph does not show keep their colour.
+    gradients of the renderer. Gaussians that the pictures do not show keep their colour.
+
+    Given imagined clips, the first rounds take the middle and the last frame of each as well, so that a Gaussian seen
+    in several clips has the colour that suits them all; the rows of W are then those of all these pictures.
 
     Args:
         scene: a static scene.
         views: the source view first.
-        config: number of rounds.
+        config: numbers of rounds.
+        conditionings: whose cameras see ``frames``, in the frame of the scene.
+        frames: [V, T, 3, H, W] the imagined clips, 0…1.
 
     Returns:
         The same scene with other colours, within 0…1.
     """
     config = config or RecolorConfig()
-    gaussians, photo = scene.gaussians[0], views.frames.rgb[:1]
+    gaussians, photo = scene.gaussians[0], (views.cameras[0], views.frames.rgb[:1], _PHOTO)
+    if config.rounds and frames is not None:
+        imagined = [
+            (told.trajectory.cameras[frame], clip[frame : frame + 1], 1.0)
+            for told, clip in zip(conditionings, frames, strict=True)
+            for frame in sorted({(len(clip) - 1) // 2, len(clip) - 1})
+        ]
+        for _ in range(config.shared):
+            gaussians = _moved(gaussians, [photo, *imagined])
     for _ in range(config.rounds):
-        towards, weight = _backproject(gaussians, views.cameras[0], photo)
-        colors = gaussians.colors + towards / (weight + _FAINTEST)
-        gaussians = replace(gaussians, colors=colors.clamp(0, 1))
+        gaussians = _moved(gaussians, [photo])
     return replace(scene, gaussians=(gaussians, *scene.gaussians[1:]))
 
 
-def _backproject(gaussians: Gaussians, camera: Cameras, photo: Tensor) -> tuple[Tensor, Tensor]:
-    """Per Gaussian W'(photo - render) [N, 3] and W'W 1 [N, 1]; the alpha of the render is W 1."""
+def _moved(gaussians: Gaussians, pictures: Sequence[tuple[Cameras, Tensor, float]]) -> Gaussians:
+    """Gaussians one step nearer to pictures [1, 3, H, W], each with its camera and how often it counts."""
+    towards, weight = torch.zeros_like(gaussians.colors), torch.zeros_like(gaussians.colors[:, :1])
+    for camera, picture, often in pictures:
+        here, seen = _backproject(gaussians, camera, picture)
+        towards, weight = towards + often * here, weight + often * seen
+    return replace(gaussians, colors=(gaussians.colors + towards / (weight + _FAINTEST)).clamp(0, 1))
+
+
+def _backproject(gaussians: Gaussians, camera: Cameras, picture: Tensor) -> tuple[Tensor, Tensor]:
+    """Per Gaussian W'(picture - render) [N, 3] and W'W 1 [N, 1]; the alpha of the render is W 1."""
     with torch.enable_grad():
         colors = gaussians.colors.detach().requires_grad_()
-        rendering = render(replace(gaussians, colors=colors), camera)
+        rendering = render(replace(gaussians, colors=colors), camera, RenderOptions(depth=False))
         shown, alpha = rendering.rgb.detach(), rendering.alpha.detach()
-        (towards,) = torch.autograd.grad(rendering.rgb, colors, photo - shown, retain_graph=True)
+        (towards,) = torch.autograd.grad(rendering.rgb, colors, picture - shown, retain_graph=True)
         (weight,) = torch.autograd.grad(rendering.rgb, colors, alpha[:, None].expand_as(shown))
     return towards, weight[:, :1]

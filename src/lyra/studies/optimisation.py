@@ -140,7 +140,7 @@ def evaluate_optimisation(
                 decoded = decode(views, latents, caches, teacher, *networks)
                 between = _clock(device)
             covered = cover(decoded, views, caches, teacher, pipeline.depth_net)
-            scene = recolor(thin(covered, paths), views)
+            scene = recolor(thin(covered, paths), views, None, caches, teacher)
             ended = _clock(device)
             tell(f"{which}: decoder in {between - began:.2f} s, scene in {ended - began:.2f} s {turn}".rstrip())
         seconds["decoder"].append(between - began)
