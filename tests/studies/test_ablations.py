@@ -14,15 +14,9 @@ from lyra.hub import load_model
 from lyra.models.decoder import Anchor, DecoderConfig, GaussianDecoder, nano
 from lyra.structures import InputError
 from lyra.studies import ablations
-from lyra.studies.ablations import (
-    ABLATIONS,
-    AblationsProtocol,
-    ablation_table,
-    gaussians_of,
-    run_ablations,
-    sign,
-    variant_recipe,
-)
+from lyra.studies.ablation_report import ablation_table, sign
+from lyra.studies.ablations import AblationsProtocol, gaussians_of, run_ablations, variant_recipe
+from lyra.studies.variants import ABLATIONS
 from lyra.training.recipes import decoder_recipe
 
 TINY = DecoderConfig(

@@ -64,7 +64,9 @@ class EvaluateAblations:
     def run(self) -> int:
         """Train what is missing, and show the table."""
         _require(self.device, self.json)
-        from lyra.studies.ablations import ABLATIONS, AblationsProtocol, ablation_table, run_ablations
+        from lyra.studies.ablation_report import ablation_table
+        from lyra.studies.ablations import AblationsProtocol, run_ablations
+        from lyra.studies.variants import ABLATIONS
 
         protocol = AblationsProtocol(
             out=self.out,

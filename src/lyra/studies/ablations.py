@@ -4,7 +4,7 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import torch
 
@@ -19,10 +19,12 @@ from lyra.models.teacher import Teacher
 from lyra.models.tokenizer import Tokenizer
 from lyra.results import GenerateOptions
 from lyra.structures import InputError
+from lyra.studies.ablation_report import table_row
 from lyra.studies.telling import Tell
 from lyra.studies.unseen_photos import Photograph, fingerprint, read_photographs, unseen_photo
 from lyra.studies.unseen_scenes import Networks, UnseenScene
 from lyra.studies.unseen_worlds import UnseenWorld, unseen_world
+from lyra.studies.variants import ABLATIONS, Ablation
 from lyra.training.captured_scenes import capture_scenes
 from lyra.training.checkpoint import CheckpointFolder, load_checkpoint
 from lyra.training.device_data import PathBank, PhotoTiles
@@ -40,92 +42,6 @@ from lyra.training.world_feed import WorldFeed
 from lyra.worlds import load_textures
 
 VIEWS, FRAMES, SCENES_AT_ONCE = 6, 17, 4
-Place = Literal["true", "teacher", "photos"]
-"""Where a variant is scored: on test worlds against their true views and against the teacher's frames, and on
-photographs against the teacher's frames."""
-NEAR_NOTHING = 0.05
-"""Decibels (or hundredths of lpips_squeeze) below which a difference has no sign."""
-
-
-@dataclass(frozen=True)
-class Ablation:
-    """One row of the table.
-
-    Attributes:
-        what: in words.
-        base: the row it is compared with, empty for a row that others are compared with.
-        network: changes the decoder's configuration.
-        recipe: changes the recipe.
-        materials: kinds of scenes that it learns from.
-        pixels: reads the clips' pixels instead of their latents.
-        measure: the number whose sign is compared, of the fidelity to the teacher's frames.
-        paper: that number of the published decoder with and without the part, where it is known.
-    """
-
-    what: str
-    base: str = "full"
-    network: Mapping[str, Any] | None = None
-    recipe: Mapping[str, Any] | None = None
-    materials: tuple[Literal["imagined", "captured"], ...] = ("imagined",)
-    pixels: bool = False
-    measure: Literal["psnr_all", "lpips_all"] = "psnr_all"
-    paper: tuple[float, float] | None = None
-
-
-_OFFICIAL: dict[str, Any] = {
-    "head": "official",
-    "guides": False,
-    "anchors": (),
-    "hide_visible": False,
-    "output_factor": (1, 4, 4),
-    # The published ranges are in metres; these are for scenes of median depth 1 whose sky lies at 30.
-    "distance_near": 0.05,
-    "distance_far": 30.0,
-    "distance_shift": -3.4,
-    "scale_shift": 4.0,
-}
-_UNPRUNED = {"prune_ratio": 0.0, "opacity_weight": 0.0}
-_APART = {"views_apart": True}
-
-ABLATIONS: dict[str, Ablation] = {
-    "full": Ablation("everything", base="", paper=(24.77, 24.77)),
-    "no-fusion": Ablation(
-        "each view decoded as a scene of its own; all Gaussians kept, as six copies of the photo do not fit the limit",
-        "no-pruning", _APART, _UNPRUNED, paper=(24.77, 17.73),
-    ),
-    "no-fusion-pruned": Ablation("each view decoded as a scene of its own, pruned as one", network=_APART),
-    "trunk-apart": Ablation("the trunk sees each view apart, the head all", network={"fuse_views": False}),
-    "captured": Ablation("learns from captured clips instead", materials=("captured",), paper=(24.77, 19.08)),
-    "both": Ablation("learns from imagined and captured clips", materials=("imagined", "captured")),
-    "no-perceptual": Ablation(
-        "without the perceptual loss", recipe={"perceptual": 0.0}, measure="lpips_all", paper=(0.224, 0.370)
-    ),
-    "no-depth": Ablation("without the depth loss", recipe={"depth": 0.0}, paper=(24.77, 24.31)),
-    "no-pruning": Ablation("keeps all Gaussians", recipe=_UNPRUNED, paper=(24.77, 24.55)),
-    "hybrid": Ablation(
-        "every other block is Mamba-2; the published decoder has them, and 24.58 without",
-        network={"attention_every": 2, "ssm_state": 64, "ssm_chunk": 64},
-        paper=(24.58, 24.77),
-    ),
-    "pixels": Ablation(
-        "reads pixels instead of latents; the published one ran out of memory",
-        network={"latent_channels": 3, "temporal": 1, "spatial": 1, "patch": 16},
-        pixels=True,
-    ),
-    "official": Ablation("without anchors: the published head", network=_OFFICIAL),
-    "official-no-fusion": Ablation(
-        "the published head, each view decoded as a scene of its own", "official", {**_OFFICIAL, **_APART},
-        paper=(24.77, 17.73),
-    ),
-    "official-captured": Ablation(
-        "the published head, from captured clips", "official", _OFFICIAL, materials=("captured",), paper=(24.77, 19.08)
-    ),
-    "official-no-perceptual": Ablation(
-        "the published head, without the perceptual loss", "official", _OFFICIAL, {"perceptual": 0.0},
-        measure="lpips_all", paper=(0.224, 0.370),
-    ),
-}  # fmt: skip
-"""All rows, by the name that ``--variants`` takes."""
 
 
 @dataclass(frozen=True)
@@ -234,7 +150,7 @@ def run_ablations(protocol: AblationsProtocol, tell: Tell = print) -> dict[str, 
         for name in missing:
             tell(f"{name}: {ABLATIONS[name].what}")
             found[name] = bench.run(name)
-            tell(_row(name, found))
+            tell(table_row(name, found))
     return {"settings": protocol.settings(), "teacher": _json(protocol.out / "teacher.json"), "variants": found}
 
 
@@ -483,64 +399,3 @@ def gaussians_of(config: DecoderConfig, height: int, width: int) -> int:
         (first if anchor.views == "first" else VIEWS) * (height // anchor.stride) * (width // anchor.stride)
         for anchor in config.anchors
     )
-
-
-def sign(name: str, found: Mapping[str, Any], place: Place = "teacher") -> str:
-    """Whether a row differs from the one it is compared with in the direction that was published."""
-    ablation = ABLATIONS[name]
-    base = found.get(ablation.base)
-    if ablation.paper is None or base is None:
-        return ""
-    ours = found[name][place][ablation.measure] - base[place][ablation.measure]
-    theirs = ablation.paper[1] - ablation.paper[0]
-    if abs(ours) < NEAR_NOTHING * (0.01 if ablation.measure == "lpips_all" else 1):
-        return "no difference"
-    return "reproduces" if ours * theirs > 0 else "does not"
-
-
-def ablation_table(report: Mapping[str, Any]) -> str:
-    """The rows that are finished, beside the published ones."""
-    found = {name: row for name, row in report["variants"].items() if row is not None}
-    photos = ("", "")
-    if any("photos" in row for row in found.values()):
-        photos = (
-            f"| {'photographs, teacher':24s}{' in holes':19s}| sign on       ",
-            "|   PSNR   SSIM lpips_sq     PSNR lpips_sq   | photographs   ",
-        )
-    lines = [
-        f"{'':23s}| against the true views  | against the teacher     "
-        f"{photos[0]}| published | sign of the   | Gaussians |  steps | s/step    MiB",
-        f"{'variant':23s}|   PSNR   SSIM lpips_sq  |   PSNR   SSIM lpips_sq  "
-        f"{photos[1]}|           | difference    |           |        |",
-    ]
-    if report.get("teacher"):
-        scores = report["teacher"]
-        lines.append(f"{'the teacher itself':23s}|{_cells(scores)}|")
-    return "\n".join(lines + [_row(name, found) for name in found])
-
-
-def _row(name: str, found: Mapping[str, Any]) -> str:
-    row, paper = found[name], ABLATIONS[name].paper
-    cells = [f"{name:23s}"]
-    for kind in ("true", "teacher"):
-        cells.append(_cells(row[kind]))
-    if "photos" in row:
-        cells.append(_cells(row["photos"]) + _hole_cells(row["photos"]))
-        cells.append(f" {sign(name, found, 'photos'):14s}")
-    cells.append(f" {paper[1]:9.3f} " if paper is not None else " " * 11)
-    cells.append(f" {sign(name, found):14s}")
-    cells.append(f"{row['gaussians']:>10,d} ")
-    cells.append(f"{row['steps']:>7d} ")
-    cells.append(f"{row['seconds_per_step']:7.3f} {row['peak_mib'] if row['peak_mib'] is not None else '':>6}")
-    return "|".join(cells)
-
-
-def _cells(scores: Mapping[str, float]) -> str:
-    return f" {scores['psnr_all']:6.2f} {scores['ssim_all']:6.3f} {scores['lpips_all']:8.3f}  "
-
-
-def _hole_cells(scores: Mapping[str, float]) -> str:
-    """Empty where no frame has enough of them."""
-    if "psnr_holes" not in scores:
-        return " " * 19
-    return f"{scores['psnr_holes']:7.2f} {scores['lpips_holes']:8.3f}   "
