@@ -92,11 +92,12 @@ def test_half_precision_reads_the_same(tiny_recipe):
 
 
 @pytest.mark.gpu
-def test_a_gpu_fits_a_probe_too(plain_shapes, tiny_recipe):
+def test_a_seed_makes_one_probe_on_a_gpu(plain_shapes, tiny_recipe):
     pictures, shown = plain_shapes
     recipe = replace(tiny_recipe, steps=120, batch=24, widths=(8, 16, 32), blocks=(0, 0, 1), average=0.9)
-    probe = train_probe(pictures.cuda(), shown, recipe, quiet)
-    assert agreement(ask(probe, pictures.cuda()), shown)["kind"] == 100
+    first, again = (train_probe(pictures.cuda(), shown, recipe, quiet) for _ in range(2))
+    assert all(torch.equal(value, again.state_dict()[name]) for name, value in first.state_dict().items())
+    assert agreement(ask(first, pictures.cuda()), shown)["kind"] == 100
 
 
 def test_the_threshold_claims_as_many_things_as_there_are(plain_shapes, tiny_recipe):
