@@ -27,7 +27,7 @@ from lyra.stages import (
     warp_clips,
 )  # fmt: skip
 from lyra.stages.warp import fill_holes
-from lyra.structures import Cameras, Frames, Gaussians, InputError, Scene, Views
+from lyra.structures import Cameras, Frames, Gaussians, InputError, Scene, Trajectory, Views
 
 HEIGHT, WIDTH, FRAMES = 64, 96, 17
 
@@ -208,7 +208,7 @@ def test_a_shared_round_takes_the_step_of_all_pictures_together():
     c2w[1:, 0, 3] = torch.tensor([0.05, 0.1])
     cameras = Cameras(c2w, camera.K.expand(3, -1, -1), HEIGHT, WIDTH)
     clip = torch.rand(3, 3, HEIGHT, WIDTH, generator=torch.Generator().manual_seed(4))
-    told = SimpleNamespace(trajectory=SimpleNamespace(cameras=cameras))
+    told = SimpleNamespace(trajectory=Trajectory("left", cameras))
     looks = [(camera, views.frames.rgb[0], 3.0), (cameras[1], clip[1], 1.0), (cameras[2], clip[2], 1.0)]
     white = torch.zeros(count, count, 3).index_put((torch.arange(count), torch.arange(count)), torch.tensor(1.0))
     above, below = 0.0, 0.0
@@ -226,12 +226,12 @@ def test_a_shared_round_takes_the_step_of_all_pictures_together():
     assert torch.allclose(shared.colors, afterwards.colors, atol=2e-4)
     alone = recolor(scene, views, RecolorConfig(1, shared=0), [told], clip[None]).gaussians[0]
     assert torch.equal(alone.colors, recolor(scene, views, RecolorConfig(1)).gaussians[0].colors)
-    often = recolor(scene, views, RecolorConfig(1, shared=3), [told], clip[None]).gaussians[0]
+    three = recolor(scene, views, RecolorConfig(1, shared=3), [told], clip[None]).gaussians[0]
 
     def error(made: Gaussians) -> float:
         return sum(float((render(made, look).rgb[0] - picture).square().mean()) for look, picture, _ in looks[1:])
 
-    assert error(often) < error(shared) < error(alone)
+    assert error(three) < error(shared) < error(alone)
     kept = recolor(scene, views, RecolorConfig(0), [told], clip[None]).gaussians[0]
     assert torch.equal(kept.colors, gaussians.colors), "no rounds, no change"
 

@@ -66,6 +66,11 @@ def fill_trusted(values: Tensor, mask: Tensor, trust: Tensor) -> Tensor:
     return torch.where(mask[:, None], values, filled)
 
 
+def widened(mask: Tensor, pixels: int) -> Tensor:
+    """[B, H, W] bool, what lies within so many pixels, in rows and columns, of a mask [B, H, W]."""
+    return F.max_pool2d(mask[:, None].float(), 2 * pixels + 1, 1, pixels)[:, 0] > 0
+
+
 def outer_holes(mask: Tensor) -> Tensor:
     """[B, H, W] bool, holes of ``mask`` that reach the border of the picture along their row or their column."""
     hole = ~mask

@@ -67,7 +67,7 @@ def recolor(
         imagined = [
             (told.trajectory.cameras[frame], clip[frame : frame + 1], 1.0)
             for told, clip in zip(conditionings, frames, strict=True)
-            for frame in sorted({(len(clip) - 1) // 2, len(clip) - 1})
+            for frame in told.trajectory.middle_and_last
         ]
         for _ in range(config.shared):
             gaussians = _moved(gaussians, [photo, *imagined])

@@ -67,8 +67,7 @@ def thin(
 
 def _looked_at(path: Trajectory, moment: int | None) -> list[int]:
     """The middle and the last frame of a path, and that of a moment."""
-    last = len(path.cameras) - 1
-    return sorted({last // 2, last} if moment is None else {last // 2, last, moment})
+    return sorted({*path.middle_and_last} if moment is None else {*path.middle_and_last, moment})
 
 
 def _thinned(

@@ -6,7 +6,7 @@ from torch.nn import functional as F
 
 from lyra.geometry.cameras import invert_rigid
 from lyra.geometry.constants import NEAR_DEPTH
-from lyra.geometry.fill import fill_pyramid, fill_trusted, outer_holes
+from lyra.geometry.fill import fill_pyramid, fill_trusted, outer_holes, widened
 from lyra.geometry.reliability import reliable_mask
 from lyra.geometry.splat import splat_points
 from lyra.geometry.unprojection import unproject
@@ -46,15 +46,10 @@ def fill_holes(rgb: Tensor, mask: Tensor, depth: Tensor | None = None) -> Tensor
     evenly = fill_pyramid(rgb, mask)
     if depth is None:
         return evenly.clamp(0, 1)
-    whole = ~_widened(~_widened(mask, CRACK), CRACK)
+    whole = ~widened(~widened(mask, CRACK), CRACK)
     far = F.max_pool2d(torch.where(mask, depth, 0.0)[:, None], 2 * CRACK + 1, 1, CRACK)[:, 0]
     behind = fill_trusted(evenly, whole, background_trust(torch.where(mask, depth, far), whole))
     return torch.where(outer_holes(mask)[:, None], evenly, behind).clamp(0, 1)
-
-
-def _widened(mask: Tensor, pixels: int) -> Tensor:
-    """[B, H, W] bool, what lies within so many pixels of the mask."""
-    return F.max_pool2d(mask[:, None].float(), 2 * pixels + 1, 1, pixels)[:, 0] > 0
 
 
 def background_trust(depth: Tensor, mask: Tensor) -> Tensor:
@@ -73,7 +68,7 @@ def background_trust(depth: Tensor, mask: Tensor) -> Tensor:
     coarse = F.max_pool2d(F.max_pool2d(coarse, (2 * reach + 1, 1), 1, (reach, 0)), (1, 2 * reach + 1), 1, (0, reach))
     farthest = F.interpolate(coarse, size=depth.shape[-2:], mode="bilinear", align_corners=False)
     trust = (seen / (NEARER * farthest.clamp(min=NEAR_DEPTH))).clamp(max=1) ** NEAR_POWER
-    return torch.where(_widened(~mask, RIM), trust[:, 0] * RIM_TRUST, trust[:, 0])
+    return torch.where(widened(~mask, RIM), trust[:, 0] * RIM_TRUST, trust[:, 0])
 
 
 def warp_clips(

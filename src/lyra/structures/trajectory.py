@@ -21,5 +21,11 @@ class Trajectory:
     cameras: Cameras
     strength: float | None = None
 
+    @property
+    def middle_and_last(self) -> tuple[int, ...]:
+        """Numbers of the two frames that stand for the path; of a path of one frame, that one."""
+        last = len(self.cameras) - 1
+        return (last // 2, last) if last else (0,)
+
     def to(self, device: torch.device | str) -> "Trajectory":
         return replace(self, cameras=self.cameras.to(device))

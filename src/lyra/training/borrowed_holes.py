@@ -2,9 +2,8 @@
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
-from lyra.geometry.fill import outer_holes
+from lyra.geometry.fill import outer_holes, widened
 from lyra.stages.warp import fill_holes
 
 RIM = 2
@@ -21,6 +20,5 @@ def borrowed_holes(pictures: Tensor, mask: Tensor) -> Tensor:
         pictures: [B, 3, H, W] 0…1.
         mask: [B, H, W] bool, what is visible.
     """
-    near = F.max_pool2d(mask[:, None].float(), 2 * RIM + 1, 1, RIM)[:, 0] > 0
-    shown = mask | (near & ~outer_holes(mask))
+    shown = mask | (widened(mask, RIM) & ~outer_holes(mask))
     return torch.where(shown[:, None], pictures, fill_holes(pictures, mask))

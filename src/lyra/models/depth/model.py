@@ -144,8 +144,8 @@ class DepthNet(nn.Module):
     def look_again(self, rgb: Tensor) -> DepthPrediction:
         """Mean of what the network says about a picture, its mirror image, and both a quarter larger.
 
-        What differs between the looks is error, and part of it cancels. Their log depths, each known up to an offset,
-        are brought to that of the first look by the median of the difference.
+        What differs between the looks is error, and part of it cancels. Each log depth is known up to an offset, and so
+        is their mean.
 
         Args:
             rgb: [B, 3, H, W] float 0..1, H and W multiples of 32.
@@ -153,20 +153,14 @@ class DepthNet(nn.Module):
         Raises:
             ValueError: the shape is another one.
         """
-        first = self(rgb)
         size = [SIZE_MULTIPLE * math.floor(LARGER * side / SIZE_MULTIPLE + 0.5) for side in rgb.shape[-2:]]
         larger = _resized(rgb, size)
-        looks = [first, _mirrored(self(rgb.flip(-1)))]
+        looks = [self(rgb), _mirrored(self(rgb.flip(-1)))]
         for look in (self(larger), _mirrored(self(larger.flip(-1)))):
             maps = _resized(torch.stack([look.log_depth, look.sky_logit], dim=1), rgb.shape[-2:])
             looks.append(DepthPrediction(maps[:, 0], maps[:, 1], look.log_focal))
-        offsets = [(look.log_depth - first.log_depth).flatten(1).median(dim=1).values for look in looks]
-        aligned = [look.log_depth - offset[:, None, None] for look, offset in zip(looks, offsets, strict=True)]
-        return DepthPrediction(
-            torch.stack(aligned).mean(dim=0),
-            torch.stack([look.sky_logit for look in looks]).mean(dim=0),
-            torch.stack([look.log_focal for look in looks]).mean(dim=0),
-        )
+        kinds = ("log_depth", "sky_logit", "log_focal")
+        return DepthPrediction(*(torch.stack([getattr(look, kind) for look in looks]).mean(dim=0) for kind in kinds))
 
 
 def _mirrored(prediction: DepthPrediction) -> DepthPrediction:

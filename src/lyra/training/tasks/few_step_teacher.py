@@ -1,7 +1,6 @@
 """Distil the teacher, so that few steps, or one, make what many made."""
 
 import copy
-import secrets
 from abc import abstractmethod
 from dataclasses import replace
 
@@ -9,6 +8,7 @@ import torch
 from torch import Tensor
 
 from lyra.diffusion import Denoiser, precondition
+from lyra.io.files import replacing
 from lyra.models.teacher import Teacher, TeacherInputs
 from lyra.structures import InputError
 from lyra.training.checkpoint import UNREADABLE
@@ -165,12 +165,9 @@ class ProgressiveTeacherTask(FewStepTeacherTask):
         return progressive_target(told(self.ask_frozen, inputs), noisy, levels[places], between, levels[following])
 
     def _write_reference(self) -> None:
-        """Keep the reference for a resumed run: written beside the old one, then renamed."""
-        folder = self.options.out
-        folder.mkdir(parents=True, exist_ok=True)
-        part = folder / f".{REFERENCE}.{secrets.token_hex(4)}.part"
-        torch.save({"phase": self.phase, "network": self.frozen.state_dict()}, part)
-        part.replace(folder / REFERENCE)
+        """Keep the reference for a resumed run."""
+        with replacing(self.options.out / REFERENCE, "reference") as part:
+            torch.save({"phase": self.phase, "network": self.frozen.state_dict()}, part)
 
     def _read_reference(self) -> None:
         """Take the reference that the run has left, if there is one that can be read."""
