@@ -78,8 +78,8 @@ LESSONS = {
     "tokenizer": (3e-3, 60, lambda loss, numbers: squared_error(numbers), 0.95),  # its linear code starts near its best
     "depth": (2e-3, 20, lambda loss, numbers: float(loss), 0.5),
     "teacher": (1e-2, 120, lambda loss, numbers: float(loss), 0.7),
-    "frames": (3e-3, 90, lambda loss, numbers: squared_error(numbers), 0.5),
-    "decoder": (3e-3, 40, lambda loss, numbers: squared_error(numbers), 0.5),
+    "frames": (2e-3, 90, lambda loss, numbers: squared_error(numbers), 0.5),
+    "decoder": (3e-3, 70, lambda loss, numbers: squared_error(numbers), 0.5),
     "text": (1e-2, 60, lambda loss, numbers: float(loss), 0.6),
 }
 """Rate, steps, what is measured, and to which part of its first value it must fall."""
