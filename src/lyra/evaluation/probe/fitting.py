@@ -40,7 +40,7 @@ def train_probe(
         schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, recipe.rate, recipe.steps, pct_start=0.1)
         generator = torch.Generator(device).manual_seed(recipe.seed)
         began = time.perf_counter()
-        with torch.backends.cudnn.flags(deterministic=True, benchmark=False):
+        with torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True):
             for step, index in enumerate(_batches(len(pictures), recipe, generator), 1):
                 rgb = changed(pictures[index].float() / 255, generator).contiguous(memory_format=layout)
                 with torch.autocast("cuda", torch.bfloat16) if cuda else nullcontext():

@@ -51,7 +51,7 @@ DECEPTION_SHARE = 0.35
 """Length of the critic's pull on a frame, in lengths of the pull towards the true frame."""
 DECEPTION_FROM, DECEPTION_FULL = 0.05, 0.2
 """Progress at which the pull begins and is whole: the critic learns first."""
-HOLE_DECEPTION = 2.0
+HOLE_DECEPTION = 1.0
 """In what the cache does not show, the critic counts this much more than elsewhere."""
 
 NUMBERS = ("psnr", "perceptual", "critic", "deceived")
