@@ -8,7 +8,7 @@ from lyra.geometry import transform_points
 from lyra.geometry.gaussian_sets import joined
 from lyra.raster import render
 from lyra.stages import CoverConfig, cover
-from lyra.stages.cover import BEHIND, _found
+from lyra.stages.cover import BEHIND, PUSH, PUSHES, _depths, _found, _lifted
 from lyra.structures import Cameras, Conditioning, Frames, Gaussians, InputError, Scene, Trajectory, Views
 
 HEIGHT, WIDTH, TIMES = 48, 64, 5
@@ -144,3 +144,53 @@ def test_gaps_are_those_of_the_whole_scene_rendered_anew_at_every_stop():
 def test_impossible_choices_are_refused(choice):
     with pytest.raises(InputError, match="gaps every"):
         CoverConfig(**choice)
+
+
+class Bright(nn.Module):
+    """A depth network that answers the brightness of each picture everywhere."""
+
+    def infer(self, rgb, settled=True, thorough=True):
+        depth = rgb.mean(dim=(1, 2, 3))[:, None, None].expand(-1, HEIGHT, WIDTH)
+        return depth, depth > 99, torch.ones(len(rgb))
+
+
+def test_depths_asked_together_are_those_asked_one_by_one():
+    generator = torch.Generator().manual_seed(0)
+    frames = (
+        torch.rand(2, TIMES, 3, HEIGHT, WIDTH, generator=generator) * torch.linspace(0.2, 1, TIMES)[:, None, None, None]
+    )
+    told = []
+    for _ in range(2):
+        mask = torch.rand(TIMES, HEIGHT, WIDTH, generator=generator) < 0.5
+        depth = (1 + torch.rand(TIMES, HEIGHT, WIDTH, generator=generator)) * mask
+        told.append(
+            Conditioning(Trajectory("right", cameras(0.5)), frames[0, 0], torch.zeros_like(frames[0]), depth, mask)
+        )
+    stops = [(0, 2), (1, 2), (0, 4), (1, 1)]
+    together = _depths(Bright(), frames, told, stops)
+    for depth, stop in zip(together, stops, strict=True):
+        torch.testing.assert_close(depth, _depths(Bright(), frames, told, [stop])[0])
+        view, frame = stop
+        seen = told[view].mask[frame]
+        torch.testing.assert_close(depth[seen], told[view].depth[frame][seen])
+
+
+def test_a_point_before_the_source_picture_is_pushed_no_farther_than_it_must_be():
+    camera = cameras(0.4)[4]
+    gap = torch.zeros(HEIGHT, WIDTH, dtype=torch.bool)
+    gap[10:20] = True
+    lifted = _lifted(torch.rand(3, HEIGHT, WIDTH), torch.full((HEIGHT, WIDTH), 0.8), gap, camera, views())
+    z = transform_points(lifted.means, camera.w2c[0])[:, 2]
+    expected = []
+    for row, column in gap.nonzero().tolist():  # the same, pixel by pixel and step by step
+        ray = torch.tensor([(column + 0.5 - WIDTH / 2) / 60, (row + 0.5 - HEIGHT / 2) / 60, 1.0])
+        distance = 0.8
+        for _ in range(PUSHES + 1):
+            point = ray * distance + camera.c2w[0, :3, 3]
+            u, v = point[:2] / point[2] * 60 + torch.tensor([WIDTH / 2, HEIGHT / 2])
+            if not (0 <= u < WIDTH and 0 <= v < HEIGHT) or point[2] >= BEHIND * views().depth[0, int(v), int(u)]:
+                expected.append(distance)
+                break
+            distance *= PUSH
+    assert len(set(expected)) > 2
+    torch.testing.assert_close(z, torch.tensor(expected), rtol=1e-4, atol=1e-4)

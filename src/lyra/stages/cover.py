@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import chain
 
 import torch
 from torch import Tensor
@@ -20,6 +21,8 @@ BEHIND = 1.01
 """New Gaussians lie at least this much farther than what the source picture shows in their direction."""
 PUSH, PUSHES = 1.06, 25
 """A point that would stand before the source picture is moved away along its ray, so much and so often."""
+DEPTHS_TOGETHER = 16
+"""Frames whose depth is asked for at once where there is no CPU to divide."""
 SAME_POSE = 1e-3
 _NO_DEPTH = RenderOptions(depth=False)
 MOMENT_GAPS = 0.002
@@ -84,12 +87,14 @@ def cover(
     # what is added makes gaps smaller, never larger: where there is none now, there will be none
     open_at = [at for at, gap in enumerate(through > config.transparency) if _is_large(gap, config)]
 
-    def depth_at(number: int) -> Tensor:
-        view, frame = stops[open_at[number]]
-        return _depth(depth_net, frames[view, frame], conditionings[view], frame)
+    size = 1 if frames.device.type == "cpu" else DEPTHS_TOGETHER
+    batches = [[stops[at] for at in open_at[first : first + size]] for first in range(0, len(open_at), size)]
+
+    def depths_of(number: int) -> Tensor:
+        return _depths(depth_net, frames, conditionings, batches[number])
 
     added = gaussians[:0]
-    depths = side_by_side(depth_at, len(open_at), frames.device)
+    depths = chain.from_iterable(side_by_side(depths_of, len(batches), frames.device))
     for at, depth in zip(open_at, depths, strict=True):
         # light passes the old Gaussians and then the new ones, in whatever order they stand
         left = through[at] * (1 - render(added, cameras[at], _NO_DEPTH).alpha[0])
@@ -152,7 +157,8 @@ def _found(
     gap = render(gaussians, camera).alpha[0] < 1 - config.transparency
     if not _is_large(gap, config):
         return gaussians[:0]
-    return _lifted(picture, _depth(depth_net, picture, told, frame), gap, camera, views)
+    depth = aligned_depth(depth_net, picture[None], told.depth[frame][None], told.mask[frame][None], settled=False)[0]
+    return _lifted(picture, depth, gap, camera, views)
 
 
 def _is_large(gap: Tensor, config: CoverConfig) -> bool:
@@ -160,10 +166,15 @@ def _is_large(gap: Tensor, config: CoverConfig) -> bool:
     return float(gap.sum()) > config.smallest * gap.numel()
 
 
-def _depth(depth_net: DepthNet, picture: Tensor, told: Conditioning, frame: int) -> Tensor:
-    """z [H, W] of frame ``frame`` of a clip, ``picture`` [3, H, W]."""
-    one = slice(frame, frame + 1)
-    return aligned_depth(depth_net, picture[None], told.depth[one], told.mask[one], settled=False)[0]
+def _depths(
+    depth_net: DepthNet, frames: Tensor, conditionings: Sequence[Conditioning], stops: Sequence[tuple[int, int]]
+) -> Tensor:
+    """z [N, H, W] of the frames (view, frame) of clips ``frames`` [V, T, 3, H, W]."""
+    pictures, depth, mask = (
+        torch.stack([of[view][frame] for view, frame in stops])
+        for of in (frames, [told.depth for told in conditionings], [told.mask for told in conditionings])
+    )
+    return aligned_depth(depth_net, pictures, depth, mask, settled=False)
 
 
 def _stops(conditionings: Sequence[Conditioning], source: Cameras, every: int) -> Iterator[tuple[int, int]]:
@@ -186,22 +197,21 @@ def _lifted(picture: Tensor, depth: Tensor, gap: Tensor, camera: Cameras, views:
     """The pixels ``gap`` [H, W] of a picture [3, H, W] as Gaussians at z ``depth`` [H, W] or farther."""
     K, c2w = camera.K[0], camera.c2w[0]
     rays = unproject(torch.ones_like(depth), K, c2w)[gap] - c2w[:3, 3]
-    z = depth[gap]
-    for _ in range(PUSHES):
-        fits = _hidden(c2w[:3, 3] + rays * z[:, None], views)
-        if bool(fits.all()):
-            break
-        z = torch.where(fits, z, z * PUSH)
-    means = c2w[:3, 3] + rays * z[:, None]
-    fits = _hidden(means, views)
+    z, colors = depth[gap], picture[:, gap].T
+    fits = _hidden(c2w[:3, 3] + rays * z[:, None], views)
+    before = (~fits).nonzero()[:, 0]  # the few that stand before the source picture
+    pushed = z[before] * PUSH ** torch.arange(1, PUSHES + 1, device=z.device)[:, None]
+    behind = _hidden(c2w[:3, 3] + rays[before] * pushed[..., None], views)
+    first = behind.int().argmax(dim=0)[None]
+    z[before], fits[before] = pushed.gather(0, first)[0], behind.gather(0, first)[0]
+    z, rays, colors = z[fits], rays[fits], colors[fits]
     scales = (z * FOOTPRINT / torch.sqrt(K[0, 0] * K[1, 1]))[:, None].expand(-1, 3)
     upright = torch.eye(1, 4, device=z.device).expand(len(z), 4)
-    colors = picture[:, gap].T
-    return Gaussians(means[fits], upright[fits], scales[fits], torch.full_like(z[fits], OPACITY), colors[fits])
+    return Gaussians(c2w[:3, 3] + rays * z[:, None], upright, scales, torch.full_like(z, OPACITY), colors)
 
 
 def _hidden(points: Tensor, views: Views) -> Tensor:
-    """[N] whether points [N, 3] lie outside the source picture or behind what it shows."""
+    """[...] whether points [..., 3] lie outside the source picture or behind what it shows."""
     x, y, z = transform_points(points, views.cameras.w2c[0]).unbind(dim=-1)
     K, depth = views.cameras.K[0], views.depth[0]
     height, width = depth.shape
