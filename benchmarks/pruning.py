@@ -17,7 +17,7 @@ from lyra.evaluation.unseen import departs, path_generator, picture_world, score
 from lyra.metrics import psnr
 from lyra.pipeline import FRAMES, Pipeline, resolve_device
 from lyra.raster import render
-from lyra.stages import ThinConfig, cover, decode, imagine, plan, recolor, thin, warp
+from lyra.stages import ThinConfig, cover, decode, imagine, plan, recolor, thin, warp_along
 from lyra.stages.decode_moving import MIN_OPACITY
 from lyra.structures import Scene, Trajectory
 from lyra.worlds import load_textures
@@ -55,7 +55,7 @@ def one_world(index: int, pipeline: Pipeline, textures, store) -> dict[str, dict
     paths = plan(views, FRAMES, generator=path_generator(0, index))
     c2w = torch.stack([path.cameras.c2w for path in paths])[:, chosen].to(world.rgb.device)
     truth = world.film(c2w).rgb[0].clamp(0, 1)
-    caches = tuple(warp(views, path) for path in paths)
+    caches = warp_along(views, paths)
     latents = imagine(caches, pipeline.teacher, pipeline.tokenizer, None, 0)
     teacher = pipeline.imagine_frames(latents, caches).clamp(0, 1)
     networks = pipeline.decoder, pipeline.tokenizer, pipeline.depth_net

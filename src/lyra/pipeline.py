@@ -21,7 +21,6 @@ from lyra.models.image_model import ImageModel
 from lyra.models.teacher import SwiftTeacher, Teacher, require_text
 from lyra.models.text import TextEncoder
 from lyra.models.tokenizer import FrameDecoder, Tokenizer
-from lyra.nn import side_by_side
 from lyra.preset import Preset, nano
 from lyra.raster import render
 from lyra.results import FirstPicture, GenerateOptions, Imagined, Painter, Progress, Result, StageReport, Wording
@@ -39,7 +38,7 @@ from lyra.stages import (
     plan,
     recolor,
     thin,
-    warp,
+    warp_along,
 )
 from lyra.stages.illustrate import GUIDANCE
 from lyra.structures import (
@@ -311,7 +310,7 @@ class Pipeline:
 
     def _warp(self, views: Views, trajectories: Sequence[Trajectory]) -> tuple[Conditioning, ...]:
         """The cache as it is seen along each trajectory."""
-        return tuple(side_by_side(lambda view: warp(views, trajectories[view]), len(trajectories), self.device))
+        return warp_along(views, trajectories)
 
     def recall(
         self,

@@ -75,6 +75,15 @@ def test_a_seed_makes_one_probe(plain_shapes, tiny_recipe):
     assert not torch.equal(first.glances.weight, other.glances.weight)
 
 
+def test_training_leaves_the_convolutions_of_cudnn_on_and_makes_them_repeatable(plain_shapes, tiny_recipe):
+    told: list[tuple[bool, bool]] = []
+    cudnn = torch.backends.cudnn
+    before = cudnn.enabled, cudnn.deterministic
+    train_probe(*plain_shapes, tiny_recipe, lambda line: told.append((cudnn.enabled, cudnn.deterministic)))
+    assert told and set(told) == {(True, True)}
+    assert (cudnn.enabled, cudnn.deterministic) == before
+
+
 def test_half_precision_reads_the_same(tiny_recipe):
     torch.manual_seed(0)
     probe = Probe(replace(tiny_recipe, widths=(8, 16, 32), blocks=(0, 1, 1)))

@@ -25,7 +25,7 @@ from lyra.models.depth import aligned_depth
 from lyra.models.tokenizer import Tokenizer
 from lyra.pipeline import FRAMES, Pipeline, resolve_device
 from lyra.results import GenerateOptions
-from lyra.stages import imagine, plan, require_plannable, warp
+from lyra.stages import draw_edges, edge_gaussians, imagine, plan, require_plannable, warp, warp_along
 from lyra.structures import Conditioning
 from lyra.worlds import load_textures
 
@@ -175,13 +175,15 @@ def evaluate_camera(
         frame = c2w[..., :3, 3].norm(dim=-1).argmax(dim=1)
         clip = torch.arange(len(paths), device=device)
         right = c2w[clip, frame]
-        caches = tuple(warp(views, path) for path in paths)
-        true_caches = tuple(warp(exact, path) for path in paths)
+        plain = tuple(warp(views, path) for path in paths)
+        edges = edge_gaussians(views)
+        caches = tuple(draw_edges(cache, edges) for cache in plain)
+        true_caches = warp_along(exact, paths)
         pictures = {
             "teacher": _imagined(caches, pipeline, protocol)[clip, frame],
             "teacher_true_depth": _imagined(true_caches, pipeline, protocol)[clip, frame],
             "warp": torch.cat(
-                [fill_nearest(c.warped[f : f + 1], c.mask[f : f + 1]) for c, f in zip(caches, frame, strict=True)]
+                [fill_nearest(c.warped[f : f + 1], c.mask[f : f + 1]) for c, f in zip(plain, frame, strict=True)]
             ),
         }
         truth = world.film(right[:, None])

@@ -22,7 +22,7 @@ from lyra.models.perceptual import SqueezePerceptual
 from lyra.pipeline import Pipeline, resolve_device
 from lyra.raster import render
 from lyra.results import GenerateOptions
-from lyra.stages import ThinConfig, cover, decode, imagine, locate, plan, recolor, thin, warp, warp_moving
+from lyra.stages import ThinConfig, cover, decode, imagine, locate, plan, recolor, thin, warp_along, warp_moving
 from lyra.structures import Cameras, Frames, Gaussians, Views
 from lyra.video import Chunk, MovingRoad, VideoOptions
 from lyra.worlds import TextureStore, WorldBatch, collate, film, load_textures, sample_world
@@ -265,7 +265,7 @@ def _alone(pipeline: Pipeline, rgb: Tensor, camera: Cameras, protocol: MovingPro
     depth = pipeline.depth_net.infer(rgb[None])[0]
     views = Views(Frames(rgb[None]), depth, torch.ones_like(depth, dtype=torch.bool), camera)
     paths = plan(views, protocol.frames, generator=path_generator(protocol.seed, number))
-    caches = tuple(warp(views, path) for path in paths)
+    caches = warp_along(views, paths)
     latents = imagine(caches, pipeline.teacher, pipeline.tokenizer, protocol.steps, protocol.seed)
     frames = pipeline.imagine_frames(latents, caches)
     scene = decode(views, latents, caches, frames, pipeline.decoder, pipeline.tokenizer, pipeline.depth_net)

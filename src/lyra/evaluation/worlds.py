@@ -17,7 +17,18 @@ from lyra.models.perceptual import SqueezePerceptual
 from lyra.pipeline import FRAMES, Pipeline, resolve_device
 from lyra.raster import render
 from lyra.results import GenerateOptions
-from lyra.stages import ThinConfig, cover, decode, imagine, plan, recolor, thin, warp
+from lyra.stages import (
+    ThinConfig,
+    cover,
+    decode,
+    draw_edges,
+    edge_gaussians,
+    imagine,
+    plan,
+    recolor,
+    thin,
+    warp,
+)
 from lyra.worlds import load_textures
 
 
@@ -110,7 +121,9 @@ def evaluate_worlds(
         paths = plan(views, FRAMES, generator=path_generator(protocol.seed, index))
         c2w = torch.stack([path.cameras.c2w for path in paths]).to(device)
         truth = world.film(c2w[:, frames]).rgb[0].clamp(0, 1)
-        caches = tuple(warp(views, path) for path in paths)
+        plain = tuple(warp(views, path) for path in paths)
+        edges = edge_gaussians(views)
+        caches = tuple(draw_edges(cache, edges) for cache in plain)
         latents = imagine(caches, pipeline.teacher, pipeline.tokenizer, protocol.steps, protocol.seed)
         teacher = pipeline.imagine_frames(latents, caches)
         decoded = decode(views, latents, caches, teacher, pipeline.decoder, pipeline.tokenizer, pipeline.depth_net)
@@ -127,7 +140,7 @@ def evaluate_worlds(
             cameras = path.cameras[torch.tensor(frames)]
             candidates = {
                 "input_repeated": world.rgb.expand_as(truth[view]),
-                "warp_nearest": fill_nearest(caches[view].warped[frames], caches[view].mask[frames]),
+                "warp_nearest": fill_nearest(plain[view].warped[frames], plain[view].mask[frames]),
                 "teacher": teacher[view, frames],
                 "decoder": render(decoded.gaussians[0], cameras).rgb,
                 "scene": render(gaussians, cameras).rgb,

@@ -71,6 +71,11 @@ def background_trust(depth: Tensor, mask: Tensor) -> Tensor:
     return torch.where(widened(~mask, RIM), trust[:, 0] * RIM_TRUST, trust[:, 0])
 
 
+def edge_mask(depth: Tensor) -> Tensor:
+    """[B, H, W] bool: pixels at the edges of a depth [B, H, W], which are not trusted."""
+    return ~reliable_mask(depth, threshold=POINT_FILTER * POINT_FILTER_ROWS / min(depth.shape[-2:]))
+
+
 def warp_clips(
     rgb: Tensor, depth: Tensor, K: Tensor, c2w: Tensor, valid: Tensor | None = None
 ) -> tuple[Tensor, Tensor, Tensor]:
@@ -165,7 +170,7 @@ def _splatted(
         w2c, K: [B, 4, 4] and [B, 3, 3] cameras.
     """
     count, (height, width) = len(points), rgb.shape[-2:]
-    trusted = reliable_mask(depth, threshold=POINT_FILTER * POINT_FILTER_ROWS / min(height, width))
+    trusted = ~edge_mask(depth)
     usable = valid if valid is not None else torch.ones_like(trusted)
 
     def splat(chosen: Tensor) -> tuple[Tensor, Tensor, Tensor]:

@@ -20,7 +20,7 @@ from lyra.models.perceptual import SqueezePerceptual
 from lyra.pipeline import FRAMES, Pipeline, resolve_device
 from lyra.raster import available_backends, render
 from lyra.results import GenerateOptions
-from lyra.stages import cover, decode, imagine, plan, recolor, thin, warp
+from lyra.stages import cover, decode, imagine, plan, recolor, thin, warp_along
 from lyra.structures import Cameras, Conditioning, Gaussians, InputError, Views
 from lyra.studies.fit import optimise
 from lyra.studies.telling import Tell, since_now
@@ -121,7 +121,7 @@ def evaluate_optimisation(
                 estimate, _, _ = pipeline.depth_net.infer(world.rgb)
                 views = world.views(estimate)
                 paths = plan(views, FRAMES, generator=path_generator(protocol.seed, index))
-                caches = tuple(warp(views, path) for path in paths)
+                caches = warp_along(views, paths)
                 latents = imagine(caches, pipeline.teacher, pipeline.tokenizer, None, protocol.seed)
                 teacher = pipeline.imagine_frames(latents, caches).clamp(0, 1)
             made_clips = _clock(device) - began

@@ -1,0 +1,67 @@
+"""What stands at depth edges is drawn into the cache as Gaussians; splatted points fray there and leave holes."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import torch
+
+from lyra.geometry.fill import widened
+from lyra.geometry.unprojection import unproject
+from lyra.nn import side_by_side
+from lyra.raster import RenderOptions, render
+from lyra.stages.recolor import RecolorConfig, recolor
+from lyra.stages.warp import edge_mask, warp
+from lyra.structures import Conditioning, Gaussians, Scene, Trajectory, Views
+
+FOOTPRINT, OPACITY = 0.45, 0.95
+"""Standard deviation of a Gaussian in pixels of the source picture, and what it covers."""
+ROUNDS = RecolorConfig(rounds=2, shared=0)
+"""Neighbours overlap; settled on the picture, their colours are as sharp as it is."""
+BESIDE = 2
+"""Pixels beside an edge that are drawn with it."""
+FRAYED = 1
+"""What is visible but so many pixels from a hole is drawn, too."""
+
+
+def warp_along(views: Views, trajectories: Sequence[Trajectory]) -> tuple[Conditioning, ...]:
+    """Render the cache of the first view along each trajectory (`warp`), depth edges drawn (`draw_edges`)."""
+    device = views.depth.device
+    caches = side_by_side(lambda number: warp(views, trajectories[number]), len(trajectories), device)
+    edges = edge_gaussians(views)
+    return tuple(draw_edges(cache, edges) for cache in caches)
+
+
+@torch.no_grad()
+def edge_gaussians(views: Views) -> Gaussians:
+    """One Gaussian for each pixel of the first view at its depth edges and beside them, where its mask is set.
+
+    Their colours are settled on the whole picture, in which its other pixels stand as Gaussians, too.
+    """
+    camera, depth, rgb = views.cameras[0], views.depth[:1], views.frames.rgb[:1]
+    z, K = depth.flatten(), camera.K[0]
+    scales = (FOOTPRINT * z / torch.sqrt(K[0, 0] * K[1, 1]))[:, None].expand(-1, 3)
+    pixels = Gaussians(
+        unproject(depth, camera.K, camera.c2w).reshape(-1, 3),
+        torch.eye(1, 4, device=z.device).expand(len(z), 4),
+        scales,
+        torch.full_like(z, OPACITY),
+        rgb[0].flatten(1).T,
+    )
+    used = views.mask[0].flatten()
+    at_edges = widened(edge_mask(depth), BESIDE)[0].flatten()
+    settled = recolor(Scene((pixels[used],), camera), views, ROUNDS).gaussians[0]
+    return settled[at_edges[used]]
+
+
+@torch.no_grad()
+def draw_edges(cache: Conditioning, edges: Gaussians) -> Conditioning:
+    """The cache with Gaussians drawn over its colours, in holes and in what is within ``FRAYED`` of one.
+
+    Depth and visibility stay: in a hole the colours are a guess.
+    """
+    if len(edges) == 0:
+        return cache
+    shown = render(edges, cache.trajectory.cameras, RenderOptions(depth=False))
+    drawn = (shown.rgb + (1 - shown.alpha)[:, None] * cache.warped).clamp(0, 1)
+    frayed = widened(~cache.mask, FRAYED)
+    return replace(cache, warped=torch.where(frayed[:, None], drawn, cache.warped))
