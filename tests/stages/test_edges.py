@@ -1,10 +1,13 @@
 """Depth edges are drawn into the cache: sharper than splatted points, in holes and beside them, and nowhere else."""
 
+from dataclasses import replace
+
+import pytest
 import torch
 
 from lyra.metrics import psnr
 from lyra.raster import render
-from lyra.stages import draw_edges, edge_gaussians, warp, warp_along
+from lyra.stages import draw_edges, edge_gaussians, warp, warp_along, warp_moving_along
 from lyra.stages.edges import BESIDE, FRAYED
 from lyra.structures import Cameras, Frames, Gaussians, Trajectory, Views
 
@@ -94,6 +97,30 @@ def test_colours_are_settled_on_the_picture():
 def _colours_of_their_pixels(gaussians: Gaussians, rgb: torch.Tensor) -> torch.Tensor:
     x, y, z = gaussians.means.unbind(dim=-1)
     return rgb[:, (y / z * 80 + HEIGHT / 2).long(), (x / z * 80 + WIDTH / 2).long()].T
+
+
+def test_each_picture_of_a_moving_scene_brings_its_own_edges():
+    """The same picture at every moment: what a still cache shows at each camera."""
+    still, path = views(), Trajectory("right", cameras(0.1))
+    source = cameras(0)
+    moving = Views(
+        Frames(still.frames.rgb.expand(TIMES, -1, -1, -1)),
+        still.depth.expand(TIMES, -1, -1),
+        still.mask.expand(TIMES, -1, -1),
+        source,
+    )
+    (cache,), (same,) = warp_moving_along(moving, [path]), warp_along(still, [path])
+    torch.testing.assert_close(cache.warped, same.warped, atol=1e-5, rtol=0)
+    other = replace(moving, frames=Frames(torch.cat([moving.frames.rgb[:2], 1 - moving.frames.rgb[2:]])))
+    (changed,) = warp_moving_along(other, [path])
+    torch.testing.assert_close(changed.warped[:2], cache.warped[:2], rtol=0, atol=0)
+    assert float((changed.warped[2] - (1 - cache.warped[2])).abs().mean()) < 0.01
+
+
+def test_a_wrong_number_of_sets_is_refused():
+    edges = edge_gaussians(views())
+    with pytest.raises(ValueError, match="2 sets"):
+        draw_edges(warp(views(), Trajectory("right", cameras(0.1))), edges, edges)
 
 
 def test_a_picture_without_depth_edges_is_warped_as_before():

@@ -123,10 +123,10 @@ def evaluate_moving_worlds(
         for view, path in enumerate(made.trajectories):
             holes = ~warp_moving(exact, path).mask[scored]
             away = departs(c2w[view, scored])
-            told = made.conditionings[view]
+            plain = warp_moving(made.views, path)
             pictures = {
                 "source_repeated": stage.rgb[scored],
-                "warp_nearest": fill_nearest(told.warped[scored], told.mask[scored]),
+                "warp_nearest": fill_nearest(plain.warped[scored], plain.mask[scored]),
                 "teacher": made.frames[view, scored],
                 "scene": torch.cat([render(sets[frame], path.cameras[frame]).rgb for frame in scored]),
             }

@@ -10,8 +10,8 @@ from lyra.geometry.unprojection import unproject
 from lyra.nn import side_by_side
 from lyra.raster import RenderOptions, render
 from lyra.stages.recolor import RecolorConfig, recolor
-from lyra.stages.warp import edge_mask, warp
-from lyra.structures import Conditioning, Gaussians, Scene, Trajectory, Views
+from lyra.stages.warp import edge_mask, warp, warp_moving
+from lyra.structures import Conditioning, Frames, Gaussians, Scene, Trajectory, Views
 
 FOOTPRINT, OPACITY = 0.45, 0.95
 """Standard deviation of a Gaussian in pixels of the source picture, and what it covers."""
@@ -31,13 +31,24 @@ def warp_along(views: Views, trajectories: Sequence[Trajectory]) -> tuple[Condit
     return tuple(draw_edges(cache, edges) for cache in caches)
 
 
+def warp_moving_along(views: Views, trajectories: Sequence[Trajectory]) -> tuple[Conditioning, ...]:
+    """Render the 4D cache along each trajectory (`warp_moving`), each picture's own depth edges drawn."""
+    edges = [edge_gaussians(views, number) for number in range(len(views.depth))]
+    return tuple(draw_edges(warp_moving(views, trajectory), *edges) for trajectory in trajectories)
+
+
 @torch.no_grad()
-def edge_gaussians(views: Views) -> Gaussians:
-    """One Gaussian for each pixel of the first view at its depth edges and beside them, where its mask is set.
+def edge_gaussians(views: Views, number: int = 0) -> Gaussians:
+    """One Gaussian for each pixel of a view at its depth edges and beside them, where its mask is set.
 
     Their colours are settled on the whole picture, in which its other pixels stand as Gaussians, too.
+
+    Args:
+        views: source pictures with depth and cameras.
+        number: which of them.
     """
-    camera, depth, rgb = views.cameras[0], views.depth[:1], views.frames.rgb[:1]
+    one = slice(number, number + 1)
+    camera, depth, rgb, mask = views.cameras[number], views.depth[one], views.frames.rgb[one], views.mask[one]
     z, K = depth.flatten(), camera.K[0]
     scales = (FOOTPRINT * z / torch.sqrt(K[0, 0] * K[1, 1]))[:, None].expand(-1, 3)
     pixels = Gaussians(
@@ -47,21 +58,32 @@ def edge_gaussians(views: Views) -> Gaussians:
         torch.full_like(z, OPACITY),
         rgb[0].flatten(1).T,
     )
-    used = views.mask[0].flatten()
-    at_edges = widened(edge_mask(depth), BESIDE)[0].flatten()
-    settled = recolor(Scene((pixels[used],), camera), views, ROUNDS).gaussians[0]
+    used = mask.flatten()
+    at_edges = widened(edge_mask(depth), BESIDE).flatten()
+    whole = Scene((pixels[used],), camera)
+    settled = recolor(whole, Views(Frames(rgb), depth, mask, camera), ROUNDS).gaussians[0]
     return settled[at_edges[used]]
 
 
 @torch.no_grad()
-def draw_edges(cache: Conditioning, edges: Gaussians) -> Conditioning:
+def draw_edges(cache: Conditioning, *edges: Gaussians) -> Conditioning:
     """The cache with Gaussians drawn over its colours, in holes and in what is within ``FRAYED`` of one.
 
     Depth and visibility stay: in a hole the colours are a guess.
+
+    Args:
+        cache: what was splatted.
+        edges: what stands at depth edges: one set for all frames, or one for each.
+
+    Raises:
+        ValueError: another number of sets.
     """
-    if len(edges) == 0:
-        return cache
-    shown = render(edges, cache.trajectory.cameras, RenderOptions(depth=False))
-    drawn = (shown.rgb + (1 - shown.alpha)[:, None] * cache.warped).clamp(0, 1)
+    cameras = cache.trajectory.cameras
+    if len(edges) not in (1, len(cameras)):
+        raise ValueError(f"draw_edges: {len(edges)} sets of Gaussians for {len(cameras)} frames")
+    whole = [(edges[0], cameras)] if len(edges) == 1 else [(one, cameras[at]) for at, one in enumerate(edges)]
+    shown = [render(one, seen, RenderOptions(depth=False)) for one, seen in whole]
+    rgb, alpha = (torch.cat([getattr(one, kind) for one in shown]) for kind in ("rgb", "alpha"))
+    drawn = (rgb + (1 - alpha)[:, None] * cache.warped).clamp(0, 1)
     frayed = widened(~cache.mask, FRAYED)
     return replace(cache, warped=torch.where(frayed[:, None], drawn, cache.warped))

@@ -29,7 +29,7 @@ from lyra.stages import (
     still_cameras,
     thin,
     unlike,
-    warp_moving,
+    warp_moving_along,
 )
 from lyra.structures import Cameras, Conditioning, Frames, Gaussians, Latents, Scene, Trajectory, Views
 from lyra.video.chunks import Chunk
@@ -172,7 +172,7 @@ class MovingRoad:
         generator = torch.Generator().manual_seed(options.seed)
         trajectories = plan_moving(views, options.trajectories, options.strength, generator)
         with times("warp"):
-            conditionings = tuple(warp_moving(views, trajectory) for trajectory in trajectories)
+            conditionings = warp_moving_along(views, trajectories)
         steps = options.steps or networks.teacher.config.steps
         with times("imagine"):
             latents = imagine(
