@@ -52,7 +52,7 @@ DECEPTION_SHARE = 0.35
 DECEPTION_FROM, DECEPTION_FULL = 0.05, 0.2
 """Progress at which the pull begins and is whole: the critic learns first."""
 HOLE_DECEPTION = 1.0
-"""In what the cache does not show, the critic counts this much more than elsewhere."""
+"""In what the cache does not show, the critic counts so many times what it counts elsewhere."""
 
 NUMBERS = ("psnr", "perceptual", "critic", "deceived")
 """What is logged beside the loss."""
