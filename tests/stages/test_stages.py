@@ -193,7 +193,7 @@ def test_recolor_takes_the_step_that_explicit_blending_weights_give():
     ).double()
     photo = views.frames.rgb[0].flatten(1).T.double()
     residual = photo - weights @ gaussians.colors.double()
-    step = (weights.T @ residual) / (weights.T @ weights.sum(dim=1, keepdim=True) + 1e-3)
+    step = (weights.T @ residual) / (weights.T @ weights.sum(dim=1, keepdim=True) + 0.1)
     scene = recolor(Scene((gaussians,), camera), views, RecolorConfig(1))
     expected = (gaussians.colors + step).clamp(0, 1)
     assert torch.allclose(scene.gaussians[0].colors.double(), expected, atol=2e-4)
@@ -221,7 +221,7 @@ def test_a_shared_round_takes_the_step_of_all_pictures_together():
         below = below + often * (weights.T @ weights.sum(dim=1, keepdim=True))
     scene = Scene((gaussians,), camera)
     shared = recolor(scene, views, RecolorConfig(1, shared=1), [told], clip[None]).gaussians[0]
-    step = (gaussians.colors + above / (below + 1e-3)).clamp(0, 1).float()
+    step = (gaussians.colors + above / (below + 0.1)).clamp(0, 1).float()
     afterwards = recolor(Scene((replace(gaussians, colors=step),), camera), views, RecolorConfig(1)).gaussians[0]
     assert torch.allclose(shared.colors, afterwards.colors, atol=2e-4)
     alone = recolor(scene, views, RecolorConfig(1, shared=0), [told], clip[None]).gaussians[0]

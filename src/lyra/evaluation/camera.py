@@ -175,7 +175,7 @@ def evaluate_camera(
         frame = c2w[..., :3, 3].norm(dim=-1).argmax(dim=1)
         clip = torch.arange(len(paths), device=device)
         right = c2w[clip, frame]
-        plain = tuple(warp(views, path) for path in paths)
+        plain = tuple(warp(views, path, guess=False) for path in paths)
         edges = edge_gaussians(views)
         caches = tuple(draw_edges(cache, edges) for cache in plain)
         true_caches = warp_along(exact, paths)

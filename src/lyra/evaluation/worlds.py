@@ -121,7 +121,7 @@ def evaluate_worlds(
         paths = plan(views, FRAMES, generator=path_generator(protocol.seed, index))
         c2w = torch.stack([path.cameras.c2w for path in paths]).to(device)
         truth = world.film(c2w[:, frames]).rgb[0].clamp(0, 1)
-        plain = tuple(warp(views, path) for path in paths)
+        plain = tuple(warp(views, path, guess=False) for path in paths)
         edges = edge_gaussians(views)
         caches = tuple(draw_edges(cache, edges) for cache in plain)
         latents = imagine(caches, pipeline.teacher, pipeline.tokenizer, protocol.steps, protocol.seed)

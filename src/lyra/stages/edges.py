@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 import torch
+from torch.nn import functional as F
 
 from lyra.geometry.fill import widened
 from lyra.geometry.unprojection import unproject
@@ -19,6 +20,8 @@ ROUNDS = RecolorConfig(rounds=2, shared=0)
 """Neighbours overlap; settled on the picture, their colours are as sharp as it is."""
 BESIDE = 2
 """Pixels beside an edge that are drawn with it."""
+DENSE, AROUND = 0.4, 5
+"""Gaussians are drawn where they cover this share of a square of so many pixels; torn apart they are crumbs."""
 FRAYED = 1
 """What is visible but so many pixels from a hole is drawn, too."""
 
@@ -26,7 +29,7 @@ FRAYED = 1
 def warp_along(views: Views, trajectories: Sequence[Trajectory]) -> tuple[Conditioning, ...]:
     """Render the cache of the first view along each trajectory (`warp`), depth edges drawn (`draw_edges`)."""
     device = views.depth.device
-    caches = side_by_side(lambda number: warp(views, trajectories[number]), len(trajectories), device)
+    caches = side_by_side(lambda number: warp(views, trajectories[number], guess=False), len(trajectories), device)
     edges = edge_gaussians(views)
     return tuple(draw_edges(cache, edges) for cache in caches)
 
@@ -34,7 +37,7 @@ def warp_along(views: Views, trajectories: Sequence[Trajectory]) -> tuple[Condit
 def warp_moving_along(views: Views, trajectories: Sequence[Trajectory]) -> tuple[Conditioning, ...]:
     """Render the 4D cache along each trajectory (`warp_moving`), each picture's own depth edges drawn."""
     edges = [edge_gaussians(views, number) for number in range(len(views.depth))]
-    return tuple(draw_edges(warp_moving(views, trajectory), *edges) for trajectory in trajectories)
+    return tuple(draw_edges(warp_moving(views, trajectory, guess=False), *edges) for trajectory in trajectories)
 
 
 @torch.no_grad()
@@ -69,7 +72,8 @@ def edge_gaussians(views: Views, number: int = 0) -> Gaussians:
 def draw_edges(cache: Conditioning, *edges: Gaussians) -> Conditioning:
     """The cache with Gaussians drawn over its colours, in holes and in what is within ``FRAYED`` of one.
 
-    Depth and visibility stay: in a hole the colours are a guess.
+    Where a gap has opened wide, pixels of an edge, which may have any depth between two surfaces, lie scattered in it:
+    only what stands close together is drawn. Depth and visibility stay: in a hole the colours are a guess.
 
     Args:
         cache: what was splatted.
@@ -84,6 +88,7 @@ def draw_edges(cache: Conditioning, *edges: Gaussians) -> Conditioning:
     whole = [(edges[0], cameras)] if len(edges) == 1 else [(one, cameras[at]) for at, one in enumerate(edges)]
     shown = [render(one, seen, RenderOptions(depth=False)) for one, seen in whole]
     rgb, alpha = (torch.cat([getattr(one, kind) for one in shown]) for kind in ("rgb", "alpha"))
+    covered = F.avg_pool2d(alpha[:, None], AROUND, 1, AROUND // 2, count_include_pad=False)
     drawn = (rgb + (1 - alpha)[:, None] * cache.warped).clamp(0, 1)
-    frayed = widened(~cache.mask, FRAYED)
-    return replace(cache, warped=torch.where(frayed[:, None], drawn, cache.warped))
+    chosen = widened(~cache.mask, FRAYED)[:, None] & (covered > DENSE)
+    return replace(cache, warped=torch.where(chosen, drawn, cache.warped))

@@ -9,7 +9,7 @@ from torch import Tensor
 from lyra.raster import RenderOptions, render
 from lyra.structures import Cameras, Conditioning, Gaussians, InputError, Scene, Views
 
-_FAINTEST = 1e-3
+_FAINTEST = 0.1
 """Added to the weights, in pixels: what hardly shows keeps its colour."""
 _PHOTO = 3.0
 """How often the photograph counts among imagined frames, of which each counts once."""

@@ -77,7 +77,7 @@ def edge_mask(depth: Tensor) -> Tensor:
 
 
 def warp_clips(
-    rgb: Tensor, depth: Tensor, K: Tensor, c2w: Tensor, valid: Tensor | None = None
+    rgb: Tensor, depth: Tensor, K: Tensor, c2w: Tensor, valid: Tensor | None = None, guess: bool = True
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Forward-splat B source pictures into the T cameras of one clip each.
 
@@ -91,6 +91,7 @@ def warp_clips(
         K: [B, 3, 3] intrinsics shared by source and targets.
         c2w: [B, T, 4, 4] target cameras in the source camera's frame; frame 0 is the identity.
         valid: [B, H, W] bool, source pixels that may be splatted; ``None`` for all.
+        guess: show in holes what is not trusted; False fills them from behind only.
 
     Returns:
         rgb [B, T, 3, H, W] with holes filled, depth [B, T, H, W] (0 in holes), visibility [B, T, H, W] bool.
@@ -110,6 +111,7 @@ def warp_clips(
                 valid[one] if valid is not None else None,
                 invert_rigid(c2w[item]),
                 K[one].expand(frames, -1, -1),
+                guess,
             )
         )
     color, z, mask = (torch.stack(parts) for parts in zip(*outputs, strict=True))
@@ -127,6 +129,7 @@ def warp_moving_clips(
     source_c2w: Tensor,
     c2w: Tensor,
     valid: Tensor | None = None,
+    guess: bool = True,
 ) -> tuple[Tensor, Tensor, Tensor]:
     """The 4D cache: splat picture i of B source clips of T pictures into camera i of B target paths of T cameras.
 
@@ -140,6 +143,7 @@ def warp_moving_clips(
         source_c2w: [B, T, 4, 4] cameras of the sources; all the identity for a camera that stands still.
         c2w: [B, T, 4, 4] target cameras in the same world.
         valid: [B, T, H, W] bool, source pixels that may be splatted; ``None`` for all.
+        guess: as in `warp_clips`.
 
     Returns:
         rgb [B, T, 3, H, W] with holes filled, depth [B, T, H, W] (0 in holes), visibility [B, T, H, W] bool.
@@ -150,7 +154,7 @@ def warp_moving_clips(
     K = K[:, None].expand(-1, frames, -1, -1).flatten(0, 1)
     points = unproject(z, K, source_c2w.flatten(0, 1)).reshape(batch * frames, height * width, 3)
     usable = valid.flatten(0, 1) if valid is not None else None
-    color, seen, mask = _splatted(points, flat, z, usable, invert_rigid(c2w.flatten(0, 1)), K)
+    color, seen, mask = _splatted(points, flat, z, usable, invert_rigid(c2w.flatten(0, 1)), K, guess)
     same = ((source_c2w - c2w).abs().amax(dim=(2, 3)) < SAME_CAMERA).flatten()
     color = torch.where(same[:, None, None, None], flat, color)
     seen = torch.where(same[:, None, None], z, seen)
@@ -160,7 +164,7 @@ def warp_moving_clips(
 
 
 def _splatted(
-    points: Tensor, rgb: Tensor, depth: Tensor, valid: Tensor | None, w2c: Tensor, K: Tensor
+    points: Tensor, rgb: Tensor, depth: Tensor, valid: Tensor | None, w2c: Tensor, K: Tensor, guess: bool
 ) -> tuple[Tensor, Tensor, Tensor]:
     """B pictures with their holes filled, depth (0 in holes) and visibility, from what each or all of them splat.
 
@@ -168,6 +172,7 @@ def _splatted(
         points: [B, H * W, 3] world points of pixels.
         rgb, depth, valid: [B or 1, 3, H, W], [B or 1, H, W] and [B or 1, H, W] what they are made of.
         w2c, K: [B, 4, 4] and [B, 3, 3] cameras.
+        guess: show untrusted pixels in holes.
     """
     count, (height, width) = len(points), rgb.shape[-2:]
     trusted = ~edge_mask(depth)
@@ -178,14 +183,19 @@ def _splatted(
         return splat_points(points, rgb.flatten(2).expand(count, -1, -1), weights, w2c, K, height, width)
 
     colour, z, mask = splat(trusted & usable)
-    guess, _, guessed = splat(~trusted & usable)
     filled = fill_holes(colour, mask, z)
-    return torch.where((guessed & ~mask)[:, None], guess, filled), z, mask
+    if guess:
+        untrusted, _, landed = splat(~trusted & usable)
+        filled = torch.where((landed & ~mask)[:, None], untrusted, filled)
+    return filled, z, mask
 
 
 @torch.no_grad()
-def warp_moving(views: Views, trajectory: Trajectory) -> Conditioning:
-    """The 4D cache along ``trajectory``: frame i shows picture i of ``views``, whose cameras are in the same world."""
+def warp_moving(views: Views, trajectory: Trajectory, guess: bool = True) -> Conditioning:
+    """The 4D cache along ``trajectory``: frame i shows picture i of ``views``, whose cameras are in the same world.
+
+    ``guess`` as in `warp_clips`.
+    """
     rgb, depth, mask = warp_moving_clips(
         views.frames.rgb[None],
         views.depth[None],
@@ -193,16 +203,20 @@ def warp_moving(views: Views, trajectory: Trajectory) -> Conditioning:
         views.cameras.c2w[None],
         trajectory.cameras.c2w[None],
         views.mask[None],
+        guess,
     )
     return Conditioning(trajectory, views.frames.rgb[0], rgb[0], depth[0], mask[0])
 
 
 @torch.no_grad()
-def warp(views: Views, trajectory: Trajectory) -> Conditioning:
-    """Render the cache of the first view along ``trajectory``, whose frame 0 must be that view's camera."""
+def warp(views: Views, trajectory: Trajectory, guess: bool = True) -> Conditioning:
+    """Render the cache of the first view along ``trajectory``, whose frame 0 must be that view's camera.
+
+    ``guess`` as in `warp_clips`.
+    """
     source_w2c = views.cameras.w2c[0]
     relative = source_w2c @ trajectory.cameras.c2w
     rgb, depth, mask = warp_clips(
-        views.frames.rgb[:1], views.depth[:1], views.cameras.K[:1], relative[None], views.mask[:1]
+        views.frames.rgb[:1], views.depth[:1], views.cameras.K[:1], relative[None], views.mask[:1], guess
     )
     return Conditioning(trajectory, views.frames.rgb[0], rgb[0], depth[0], mask[0])
