@@ -193,7 +193,7 @@ def test_recolor_takes_the_step_that_explicit_blending_weights_give():
     ).double()
     photo = views.frames.rgb[0].flatten(1).T.double()
     residual = photo - weights @ gaussians.colors.double()
-    step = (weights.T @ residual) / (weights.T @ weights.sum(dim=1, keepdim=True) + 0.1)
+    step = 3 * (weights.T @ residual) / (3 * weights.T @ weights.sum(dim=1, keepdim=True) + 0.1)
     scene = recolor(Scene((gaussians,), camera), views, RecolorConfig(1))
     expected = (gaussians.colors + step).clamp(0, 1)
     assert torch.allclose(scene.gaussians[0].colors.double(), expected, atol=2e-4)
