@@ -15,9 +15,9 @@ import torch
 
 from lyra.evaluation.unseen import departs, path_generator, picture_world, scored_frames
 from lyra.metrics import psnr
-from lyra.pipeline import FRAMES, Pipeline, resolve_device
+from lyra.pipeline import FRAMES, Pipeline, resolve_device, warp_along
 from lyra.raster import render
-from lyra.stages import ThinConfig, cover, decode, imagine, plan, recolor, thin, warp_along
+from lyra.stages import ThinConfig, cover, decode, imagine, plan, recolor, thin
 from lyra.stages.decode_moving import MIN_OPACITY
 from lyra.structures import Scene, Trajectory
 from lyra.worlds import load_textures

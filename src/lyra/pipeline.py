@@ -21,6 +21,7 @@ from lyra.models.image_model import ImageModel
 from lyra.models.teacher import SwiftTeacher, Teacher, require_text
 from lyra.models.text import TextEncoder
 from lyra.models.tokenizer import FrameDecoder, Tokenizer
+from lyra.nn import side_by_side
 from lyra.preset import Preset, nano
 from lyra.raster import render
 from lyra.results import FirstPicture, GenerateOptions, Imagined, Painter, Progress, Result, StageReport, Wording
@@ -31,6 +32,8 @@ from lyra.stages import (
     cover,
     decode,
     decode_frames,
+    draw_edges,
+    edge_gaussians,
     illustrate,
     imagine,
     judge,
@@ -38,7 +41,7 @@ from lyra.stages import (
     plan,
     recolor,
     thin,
-    warp_along,
+    warp,
 )
 from lyra.stages.illustrate import GUIDANCE
 from lyra.structures import (
@@ -78,6 +81,15 @@ def resolve_device(name: str) -> torch.device:
     if not torch.cuda.is_available() or (device.index or 0) >= torch.cuda.device_count():
         raise InputError(f"device '{name}' is not present on this computer; use --device cpu")
     return device
+
+
+def warp_along(views: Views, trajectories: Sequence[Trajectory]) -> tuple[Conditioning, ...]:
+    """The cache of the first view as it is seen along each trajectory, depth edges drawn."""
+    caches = side_by_side(
+        lambda number: warp(views, trajectories[number], guess=False), len(trajectories), views.depth.device
+    )
+    edges = edge_gaussians(views)
+    return tuple(draw_edges(cache, edges) for cache in caches)
 
 
 class Pipeline:

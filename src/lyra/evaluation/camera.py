@@ -23,9 +23,9 @@ from lyra.geometry.reprojection import correspond, nudge
 from lyra.metrics import psnr
 from lyra.models.depth import aligned_depth
 from lyra.models.tokenizer import Tokenizer
-from lyra.pipeline import FRAMES, Pipeline, resolve_device
+from lyra.pipeline import FRAMES, Pipeline, resolve_device, warp_along
 from lyra.results import GenerateOptions
-from lyra.stages import draw_edges, edge_gaussians, imagine, plan, require_plannable, warp, warp_along
+from lyra.stages import draw_edges, edge_gaussians, imagine, plan, require_plannable, warp
 from lyra.structures import Conditioning
 from lyra.worlds import load_textures
 

@@ -19,10 +19,10 @@ from lyra.hub import load_model
 from lyra.io.colmap_run import place_by_colmap
 from lyra.metrics import psnr
 from lyra.models.perceptual import SqueezePerceptual
-from lyra.pipeline import Pipeline, resolve_device
+from lyra.pipeline import Pipeline, resolve_device, warp_along
 from lyra.raster import render
 from lyra.results import GenerateOptions
-from lyra.stages import ThinConfig, cover, decode, imagine, locate, plan, recolor, thin, warp_along, warp_moving
+from lyra.stages import ThinConfig, cover, decode, imagine, locate, plan, recolor, thin, warp_moving
 from lyra.structures import Cameras, Frames, Gaussians, Views
 from lyra.video import Chunk, MovingRoad, VideoOptions
 from lyra.worlds import TextureStore, WorldBatch, collate, film, load_textures, sample_world

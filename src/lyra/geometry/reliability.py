@@ -3,6 +3,10 @@
 from torch import Tensor
 from torch.nn import functional as F
 
+POINT_FILTER, POINT_FILTER_ROWS = 0.05, 704
+"""The published filter drops pixels whose 5x5 window varies by 5 % in depth, for pictures of 704 rows. A coarser pixel
+spans more of a slope, so the threshold grows with the pixel; otherwise a meadow would count as an edge."""
+
 
 def reliable_mask(depth: Tensor, window: int = 5, threshold: float = 0.05) -> Tensor:
     """Pixels whose neighbourhood has little relative depth range, after the GEN3C point filter.
@@ -24,6 +28,11 @@ def reliable_mask(depth: Tensor, window: int = 5, threshold: float = 0.05) -> Te
     low = -_maximum(-maps, window, margin)
     mean = F.avg_pool2d(maps, window, stride=1, padding=margin, count_include_pad=True)
     return (((high - low) / (mean + 1e-6) < threshold) & (maps > 0))[:, 0]
+
+
+def edge_mask(depth: Tensor) -> Tensor:
+    """[B, H, W] bool: pixels at the edges of a depth [B, H, W], which are not trusted."""
+    return ~reliable_mask(depth, threshold=POINT_FILTER * POINT_FILTER_ROWS / min(depth.shape[-2:]))
 
 
 def _maximum(maps: Tensor, window: int, margin: int) -> Tensor:

@@ -2,5 +2,6 @@
 
 from lyra.raster.front import available_backends, rasterize, render
 from lyra.raster.options import RenderOptions
+from lyra.raster.settling import settled
 
-__all__ = ["RenderOptions", "available_backends", "rasterize", "render"]
+__all__ = ["RenderOptions", "available_backends", "rasterize", "render", "settled"]

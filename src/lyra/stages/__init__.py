@@ -5,7 +5,7 @@ from lyra.stages.cover import CoverConfig, cover, cover_moment
 from lyra.stages.decode import decode, prepare_inputs
 from lyra.stages.decode_moving import decode_hidden, decode_visible
 from lyra.stages.decode_published import decode_published
-from lyra.stages.edges import draw_edges, edge_gaussians, warp_along, warp_moving_along
+from lyra.stages.edges import draw_edges, edge_gaussians
 from lyra.stages.frames import decode_frames
 from lyra.stages.illustrate import Candidate, illustrate, judge
 from lyra.stages.imagine import imagine, teacher_inputs
@@ -60,10 +60,8 @@ __all__ = [
     "thin",
     "unlike",
     "warp",
-    "warp_along",
     "warp_clips",
     "warp_moving",
-    "warp_moving_along",
     "warp_moving_clips",
     "warp_published",
     "warp_video",

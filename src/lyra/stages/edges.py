@@ -1,43 +1,28 @@
 """What stands at depth edges is drawn into the cache as Gaussians; splatted points fray there and leave holes."""
 
-from collections.abc import Sequence
 from dataclasses import replace
 
 import torch
 from torch.nn import functional as F
 
 from lyra.geometry.fill import widened
+from lyra.geometry.reliability import edge_mask
 from lyra.geometry.unprojection import unproject
-from lyra.nn import side_by_side
-from lyra.raster import RenderOptions, render
-from lyra.stages.recolor import RecolorConfig, recolor
-from lyra.stages.warp import edge_mask, warp, warp_moving
-from lyra.structures import Conditioning, Frames, Gaussians, Scene, Trajectory, Views
+from lyra.raster import RenderOptions, render, settled
+from lyra.structures import Conditioning, Gaussians, Views
 
 FOOTPRINT, OPACITY = 0.45, 0.95
 """Standard deviation of a Gaussian in pixels of the source picture, and what it covers."""
-ROUNDS = RecolorConfig(rounds=2, shared=0)
+ROUNDS = 2
 """Neighbours overlap; settled on the picture, their colours are as sharp as it is."""
+_PHOTO = 3.0
+"""How often the picture counts beside what keeps the colours of what hardly shows."""
 BESIDE = 2
 """Pixels beside an edge that are drawn with it."""
 DENSE, AROUND = 0.4, 5
 """Gaussians are drawn where they cover this share of a square of so many pixels; torn apart they are crumbs."""
 FRAYED = 1
 """What is visible but so many pixels from a hole is drawn, too."""
-
-
-def warp_along(views: Views, trajectories: Sequence[Trajectory]) -> tuple[Conditioning, ...]:
-    """Render the cache of the first view along each trajectory (`warp`), depth edges drawn (`draw_edges`)."""
-    device = views.depth.device
-    caches = side_by_side(lambda number: warp(views, trajectories[number], guess=False), len(trajectories), device)
-    edges = edge_gaussians(views)
-    return tuple(draw_edges(cache, edges) for cache in caches)
-
-
-def warp_moving_along(views: Views, trajectories: Sequence[Trajectory]) -> tuple[Conditioning, ...]:
-    """Render the 4D cache along each trajectory (`warp_moving`), each picture's own depth edges drawn."""
-    edges = [edge_gaussians(views, number) for number in range(len(views.depth))]
-    return tuple(draw_edges(warp_moving(views, trajectory, guess=False), *edges) for trajectory in trajectories)
 
 
 @torch.no_grad()
@@ -63,9 +48,10 @@ def edge_gaussians(views: Views, number: int = 0) -> Gaussians:
     )
     used = mask.flatten()
     at_edges = widened(edge_mask(depth), BESIDE).flatten()
-    whole = Scene((pixels[used],), camera)
-    settled = recolor(whole, Views(Frames(rgb), depth, mask, camera), ROUNDS).gaussians[0]
-    return settled[at_edges[used]]
+    whole = pixels[used]
+    for _ in range(ROUNDS):
+        whole = settled(whole, [(camera, rgb, _PHOTO)])
+    return whole[at_edges[used]]
 
 
 @torch.no_grad()

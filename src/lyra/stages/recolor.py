@@ -3,14 +3,11 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-import torch
 from torch import Tensor
 
-from lyra.raster import RenderOptions, render
-from lyra.structures import Cameras, Conditioning, Gaussians, InputError, Scene, Views
+from lyra.raster import settled
+from lyra.structures import Conditioning, InputError, Scene, Views
 
-_FAINTEST = 0.1
-"""Added to the weights, in pixels: what hardly shows keeps its colour."""
 _PHOTO = 3.0
 """How often the photograph counts among imagined frames, of which each counts once."""
 
@@ -70,27 +67,7 @@ def recolor(
             for frame in told.trajectory.middle_and_last
         ]
         for _ in range(config.shared):
-            gaussians = _moved(gaussians, [photo, *imagined])
+            gaussians = settled(gaussians, [photo, *imagined])
     for _ in range(config.rounds):
-        gaussians = _moved(gaussians, [photo])
+        gaussians = settled(gaussians, [photo])
     return replace(scene, gaussians=(gaussians, *scene.gaussians[1:]))
-
-
-def _moved(gaussians: Gaussians, pictures: Sequence[tuple[Cameras, Tensor, float]]) -> Gaussians:
-    """Gaussians one step nearer to pictures [1, 3, H, W], each with its camera and how often it counts."""
-    towards, weight = torch.zeros_like(gaussians.colors), torch.zeros_like(gaussians.colors[:, :1])
-    for camera, picture, often in pictures:
-        here, seen = _backproject(gaussians, camera, picture)
-        towards, weight = towards + often * here, weight + often * seen
-    return replace(gaussians, colors=(gaussians.colors + towards / (weight + _FAINTEST)).clamp(0, 1))
-
-
-def _backproject(gaussians: Gaussians, camera: Cameras, picture: Tensor) -> tuple[Tensor, Tensor]:
-    """Per Gaussian W'(picture - render) [N, 3] and W'W 1 [N, 1]; the alpha of the render is W 1."""
-    with torch.enable_grad():
-        colors = gaussians.colors.detach().requires_grad_()
-        rendering = render(replace(gaussians, colors=colors), camera, RenderOptions(depth=False))
-        shown, alpha = rendering.rgb.detach(), rendering.alpha.detach()
-        (towards,) = torch.autograd.grad(rendering.rgb, colors, picture - shown, retain_graph=True)
-        (weight,) = torch.autograd.grad(rendering.rgb, colors, alpha[:, None].expand_as(shown))
-    return towards, weight[:, :1]

@@ -7,7 +7,7 @@ from torch.nn import functional as F
 from lyra.geometry.cameras import invert_rigid
 from lyra.geometry.constants import NEAR_DEPTH
 from lyra.geometry.fill import fill_pyramid, fill_trusted, outer_holes, widened
-from lyra.geometry.reliability import reliable_mask
+from lyra.geometry.reliability import edge_mask
 from lyra.geometry.splat import splat_points
 from lyra.geometry.unprojection import unproject
 from lyra.structures import Conditioning, Trajectory, Views
@@ -26,10 +26,6 @@ RIM, RIM_TRUST = 2, 0.05
 
 SAME_CAMERA = 1e-5
 """Cameras whose matrices differ by less are the same."""
-
-POINT_FILTER, POINT_FILTER_ROWS = 0.05, 704
-"""The published filter drops pixels whose 5x5 window varies by 5 % in depth, for pictures of 704 rows. A coarser pixel
-spans more of a slope, so the threshold grows with the pixel; otherwise a meadow would count as an edge."""
 
 
 def fill_holes(rgb: Tensor, mask: Tensor, depth: Tensor | None = None) -> Tensor:
@@ -69,11 +65,6 @@ def background_trust(depth: Tensor, mask: Tensor) -> Tensor:
     farthest = F.interpolate(coarse, size=depth.shape[-2:], mode="bilinear", align_corners=False)
     trust = (seen / (NEARER * farthest.clamp(min=NEAR_DEPTH))).clamp(max=1) ** NEAR_POWER
     return torch.where(widened(~mask, RIM), trust[:, 0] * RIM_TRUST, trust[:, 0])
-
-
-def edge_mask(depth: Tensor) -> Tensor:
-    """[B, H, W] bool: pixels at the edges of a depth [B, H, W], which are not trusted."""
-    return ~reliable_mask(depth, threshold=POINT_FILTER * POINT_FILTER_ROWS / min(depth.shape[-2:]))
 
 
 def warp_clips(

@@ -17,10 +17,10 @@ from lyra.geometry import unproject
 from lyra.hub import load_model
 from lyra.models.depth import aligned_depth
 from lyra.models.perceptual import SqueezePerceptual
-from lyra.pipeline import FRAMES, Pipeline, resolve_device
+from lyra.pipeline import FRAMES, Pipeline, resolve_device, warp_along
 from lyra.raster import available_backends, render
 from lyra.results import GenerateOptions
-from lyra.stages import cover, decode, imagine, plan, recolor, thin, warp_along
+from lyra.stages import cover, decode, imagine, plan, recolor, thin
 from lyra.structures import Cameras, Conditioning, Gaussians, InputError, Views
 from lyra.studies.fit import optimise
 from lyra.studies.telling import Tell, since_now

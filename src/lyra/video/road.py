@@ -20,6 +20,8 @@ from lyra.stages import (
     cover_moment,
     decode_hidden,
     decode_visible,
+    draw_edges,
+    edge_gaussians,
     imagine,
     locate,
     plan_moving,
@@ -29,7 +31,7 @@ from lyra.stages import (
     still_cameras,
     thin,
     unlike,
-    warp_moving_along,
+    warp_moving,
 )
 from lyra.structures import Cameras, Conditioning, Frames, Gaussians, Latents, Scene, Trajectory, Views
 from lyra.video.chunks import Chunk
@@ -172,7 +174,10 @@ class MovingRoad:
         generator = torch.Generator().manual_seed(options.seed)
         trajectories = plan_moving(views, options.trajectories, options.strength, generator)
         with times("warp"):
-            conditionings = warp_moving_along(views, trajectories)
+            edges = [edge_gaussians(views, number) for number in range(len(views.depth))]
+            conditionings = tuple(
+                draw_edges(warp_moving(views, trajectory, guess=False), *edges) for trajectory in trajectories
+            )
         steps = options.steps or networks.teacher.config.steps
         with times("imagine"):
             latents = imagine(
