@@ -7,7 +7,7 @@ import torch
 
 from lyra.geometry.bundle import rotation_from_vector
 from lyra.geometry.cameras import rigid
-from lyra.geometry.gaussian_sets import joined, moved
+from lyra.geometry.gaussian_sets import joined, moved, of_pixels
 from lyra.raster.reference import rotation_matrices
 from lyra.structures import Gaussians
 
@@ -35,3 +35,13 @@ def test_sets_are_joined_in_order():
     one, other = random_gaussians(3), random_gaussians(2)
     both = joined(one, other)
     assert len(both) == 5 and torch.equal(both[:3].quats, one.quats) and torch.equal(both[3:].colors, other.colors)
+
+
+def test_gaussians_of_pixels_are_as_large_as_pixels_at_their_depth():
+    K = torch.tensor([[50.0, 0, 8], [0, 72.0, 6], [0, 0, 1]])
+    z = torch.tensor([1.0, 3.0])
+    made = of_pixels(torch.rand(2, 3), z, torch.rand(2, 3), K, footprint=0.5, opacity=0.7)
+    # a pixel at depth z is z / fx wide and z / fy high: the side of a square of that area is z / 60
+    torch.testing.assert_close(made.scales, (0.5 * z / 60)[:, None].expand(2, 3))
+    torch.testing.assert_close(made.quats, torch.tensor([[1.0, 0, 0, 0]]).expand(2, 4))
+    torch.testing.assert_close(made.opacities, torch.full((2,), 0.7))

@@ -135,7 +135,7 @@ def evaluate_worlds(
         counts["scene"].append(len(gaussians))
         own_camera.append(float(psnr(render(gaussians, world.camera).rgb.clamp(0, 1), world.rgb)))
         for view, path in enumerate(paths):
-            holes = ~warp(exact, path).mask[frames]
+            holes = ~warp(exact, path, guess=False).mask[frames]
             moved = departs(c2w[view, frames])
             cameras = path.cameras[torch.tensor(frames)]
             candidates = {

@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 
 from lyra.geometry import transform_points, unproject
-from lyra.geometry.gaussian_sets import joined
+from lyra.geometry.gaussian_sets import joined, of_pixels
 from lyra.geometry.reliability import reliable_mask
 from lyra.structures import Cameras, Gaussians, Views
 
@@ -12,7 +12,6 @@ BEHIND = 1.02
 """A point is hidden at a moment if it lies so much farther than what the source shows there."""
 BEFORE = 0.95
 """A point that lies so much nearer than what the source shows at some moment does not stand still."""
-FOOTPRINT, OPACITY = 0.45, 0.95
 _FARTHER = 1.05
 
 
@@ -51,7 +50,7 @@ def background_plate(views: Views, keys: tuple[int, ...]) -> Gaussians:
             chosen &= ~(inside & given & (z < _FARTHER * surface))
         taken[key] = chosen
         if bool(chosen.any()):
-            parts.append(_flat(points[chosen], depth[chosen], rgb[key][:, chosen].T, camera))
+            parts.append(of_pixels(points[chosen], depth[chosen], rgb[key][:, chosen].T, camera.K[0]))
     return joined(*parts) if parts else _none(rgb)
 
 
@@ -102,14 +101,6 @@ def _cell(points: Tensor, camera: Cameras, height: int, width: int) -> tuple[Ten
     column = (K[0, 0] * x / z + K[0, 2]).floor().clamp(-1, width)
     row = (K[1, 1] * y / z + K[1, 2]).floor().clamp(-1, height)
     return row.long().view(points.shape[:-1]), column.long().view(points.shape[:-1])
-
-
-def _flat(means: Tensor, z: Tensor, colors: Tensor, camera: Cameras) -> Gaussians:
-    """Round Gaussians as large as the pixels they come from."""
-    K = camera.K[0]
-    scales = (z * FOOTPRINT / torch.sqrt(K[0, 0] * K[1, 1]))[:, None].expand(-1, 3).contiguous()
-    quats = torch.eye(1, 4, device=z.device).expand(len(z), 4).contiguous()
-    return Gaussians(means, quats, scales, torch.full_like(z, OPACITY), colors.contiguous())
 
 
 def _none(like: Tensor) -> Gaussians:

@@ -8,15 +8,12 @@ import torch
 from torch import Tensor
 
 from lyra.geometry import transform_points, unproject
-from lyra.geometry.gaussian_sets import joined
+from lyra.geometry.gaussian_sets import joined, of_pixels
 from lyra.models.depth import DepthNet, aligned_depth
 from lyra.nn import side_by_side
 from lyra.raster import RenderOptions, render
 from lyra.structures import Cameras, Conditioning, Gaussians, InputError, Scene, Views
 
-FOOTPRINT = 0.45
-"""Standard deviation of a new Gaussian in pixels of the frame it was seen in."""
-OPACITY = 0.95
 BEHIND = 1.01
 """New Gaussians lie at least this much farther than what the source picture shows in their direction."""
 PUSH, PUSHES = 1.06, 25
@@ -205,9 +202,7 @@ def _lifted(picture: Tensor, depth: Tensor, gap: Tensor, camera: Cameras, views:
     first = behind.int().argmax(dim=0)[None]
     z[before], fits[before] = pushed.gather(0, first)[0], behind.gather(0, first)[0]
     z, rays, colors = z[fits], rays[fits], colors[fits]
-    scales = (z * FOOTPRINT / torch.sqrt(K[0, 0] * K[1, 1]))[:, None].expand(-1, 3)
-    upright = torch.eye(1, 4, device=z.device).expand(len(z), 4)
-    return Gaussians(c2w[:3, 3] + rays * z[:, None], upright, scales, torch.full_like(z, OPACITY), colors)
+    return of_pixels(c2w[:3, 3] + rays * z[:, None], z, colors, K)
 
 
 def _hidden(points: Tensor, views: Views) -> Tensor:

@@ -6,13 +6,12 @@ import torch
 from torch.nn import functional as F
 
 from lyra.geometry.fill import widened
+from lyra.geometry.gaussian_sets import of_pixels
 from lyra.geometry.reliability import edge_mask
 from lyra.geometry.unprojection import unproject
 from lyra.raster import RenderOptions, render, settled
 from lyra.structures import Conditioning, Gaussians, Views
 
-FOOTPRINT, OPACITY = 0.45, 0.95
-"""Standard deviation of a Gaussian in pixels of the source picture, and what it covers."""
 ROUNDS = 2
 """Neighbours overlap; settled on the picture, their colours are as sharp as it is."""
 _PHOTO = 3.0
@@ -37,18 +36,10 @@ def edge_gaussians(views: Views, number: int = 0) -> Gaussians:
     """
     one = slice(number, number + 1)
     camera, depth, rgb, mask = views.cameras[number], views.depth[one], views.frames.rgb[one], views.mask[one]
-    z, K = depth.flatten(), camera.K[0]
-    scales = (FOOTPRINT * z / torch.sqrt(K[0, 0] * K[1, 1]))[:, None].expand(-1, 3)
-    pixels = Gaussians(
-        unproject(depth, camera.K, camera.c2w).reshape(-1, 3),
-        torch.eye(1, 4, device=z.device).expand(len(z), 4),
-        scales,
-        torch.full_like(z, OPACITY),
-        rgb[0].flatten(1).T,
-    )
     used = mask.flatten()
     at_edges = widened(edge_mask(depth), BESIDE).flatten()
-    whole = pixels[used]
+    points = unproject(depth, camera.K, camera.c2w).reshape(-1, 3)
+    whole = of_pixels(points[used], depth.flatten()[used], rgb[0].flatten(1).T[used], camera.K[0])
     for _ in range(ROUNDS):
         whole = settled(whole, [(camera, rgb, _PHOTO)])
     return whole[at_edges[used]]

@@ -3,7 +3,7 @@
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
@@ -14,6 +14,7 @@ from lyra.evaluation.protocol import report_head, require_at_least, require_size
 from lyra.evaluation.scores import ScoreSheet, score_clip
 from lyra.evaluation.unseen import is_late, path_generator, picture_world
 from lyra.geometry import unproject
+from lyra.geometry.gaussian_sets import FOOTPRINT, joined, of_pixels
 from lyra.hub import load_model
 from lyra.models.depth import aligned_depth
 from lyra.models.perceptual import SqueezePerceptual
@@ -32,7 +33,7 @@ METHODS = ("optimised", "decoder", "scene")
 MOST_STEPS = 1_000_000
 """Their pictures are drawn beforehand, one number each."""
 
-_START_FRAMES, _START_STRIDE, _FOOTPRINT, _OPACITY = (8, 16), 2, 0.45, 0.8
+_START_FRAMES, _START_STRIDE, _OPACITY = (8, 16), 2, 0.8
 
 
 @dataclass(frozen=True)
@@ -210,23 +211,15 @@ def starting_points(views: Views, caches: tuple[Conditioning, ...], teacher: Ten
             depth = aligned_depth(pipeline.depth_net, clip[at], cache.depth[at], cache.mask[at])[0]
             c2w = cache.trajectory.cameras.c2w[frame].to(depth.device)
             parts.append(_lifted(clip[frame], depth, ~cache.mask[frame], K, c2w, _START_STRIDE))
-    names = [field.name for field in fields(Gaussians)]
-    return Gaussians(**{name: torch.cat([getattr(part, name) for part in parts]) for name in names})
+    return joined(*parts)
 
 
 def _lifted(rgb: Tensor, depth: Tensor, wanted: Tensor, K: Tensor, c2w: Tensor, stride: int) -> Gaussians:
     """Round Gaussians at the wanted pixels of a picture [3, H, W], every ``stride``-th along each side."""
     grid = (slice(stride // 2, None, stride),) * 2
     keep = wanted[grid]
-    z = depth[grid][keep]
-    scale = z * stride * _FOOTPRINT / torch.sqrt(K[0, 0] * K[1, 1])
-    return Gaussians(
-        means=unproject(depth, K, c2w)[grid][keep],
-        quats=torch.eye(1, 4, device=z.device).expand(len(z), -1),
-        scales=scale[:, None].expand(-1, 3),
-        opacities=torch.full_like(z, _OPACITY),
-        colors=rgb.permute(1, 2, 0)[grid][keep].clamp(0, 1),
-    )
+    points, colors = unproject(depth, K, c2w)[grid][keep], rgb.permute(1, 2, 0)[grid][keep].clamp(0, 1)
+    return of_pixels(points, depth[grid][keep], colors, K, stride * FOOTPRINT, _OPACITY)
 
 
 def optimisation_table(report: dict[str, Any]) -> str:
