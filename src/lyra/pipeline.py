@@ -32,8 +32,6 @@ from lyra.stages import (
     cover,
     decode,
     decode_frames,
-    draw_edges,
-    edge_gaussians,
     illustrate,
     imagine,
     judge,
@@ -42,6 +40,7 @@ from lyra.stages import (
     recolor,
     thin,
     warp,
+    with_edges,
 )
 from lyra.stages.illustrate import GUIDANCE
 from lyra.structures import (
@@ -85,11 +84,9 @@ def resolve_device(name: str) -> torch.device:
 
 def warp_along(views: Views, trajectories: Sequence[Trajectory]) -> tuple[Conditioning, ...]:
     """The cache of the first view as it is seen along each trajectory, depth edges drawn."""
-    caches = side_by_side(
-        lambda number: warp(views, trajectories[number], guess=False), len(trajectories), views.depth.device
+    return with_edges(
+        views, side_by_side(lambda number: warp(views, trajectories[number]), len(trajectories), views.depth.device)
     )
-    edges = edge_gaussians(views)
-    return tuple(draw_edges(cache, edges) for cache in caches)
 
 
 class Pipeline:

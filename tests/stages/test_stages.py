@@ -14,7 +14,7 @@ from lyra.metrics import psnr
 from lyra.models.decoder import Anchor, DecoderConfig, GaussianDecoder
 from lyra.models.teacher import Teacher, TeacherConfig
 from lyra.models.tokenizer import NanoTokenizer, NanoTokenizerConfig
-from lyra.raster import render
+from lyra.raster import render, settled
 from lyra.stages import (
     PerceiveConfig,
     RecolorConfig,
@@ -99,11 +99,8 @@ def test_warp_moves_a_plane_as_the_pinhole_says_and_fills_holes_with_background(
     assert not mask[0, 1, middle, gap].any() and mask[0, 1, middle, gap.start - 1] and mask[0, 1, middle, gap.stop]
     opened = rgb[0, 1, :, middle, gap]
     impartial = fill_holes(rgb[:, 1], mask[:, 1])[0, :, middle, gap]
-    # the edges that nothing trusts are still the best guess of themselves: the square's, and the wall's behind it
-    assert float((opened[0, :2] - 0.9).abs().max()) < 0.02 and float(opened[0, -2:].abs().max()) < 0.02
-    between = slice(2, -2)
-    assert (opened[0, between] < impartial[0, between]).all(), "the wall counts more than the square"
-    assert (opened[2, between] > impartial[2, between]).all()
+    assert (opened[0] < impartial[0]).all(), "the wall counts more than the square"
+    assert (opened[2] > impartial[2]).all()
     assert (opened[0, 8:] < 0.2).all() and (opened[2, 8:] > 0.55).all(), "its half of what opens is wall"
 
 
@@ -182,6 +179,18 @@ def cloud(count: int = 40) -> Gaussians:
     scales = torch.rand(count, 3, generator=generator) * 0.1 + 0.03
     opacities = torch.rand(count, generator=generator) * 0.8 + 0.1
     return Gaussians(means, quats, scales, opacities, torch.full((count, 3), 0.5))
+
+
+def test_several_steps_of_settling_are_single_ones_after_each_other():
+    camera = source_views().cameras
+    beside = replace(camera, c2w=camera.c2w.clone())
+    beside.c2w[0, 0, 3] = 0.1
+    told = [(camera, two_planes()[0][None], 3.0), (beside, 1 - two_planes()[0][None], 1.0)]
+    once = cloud()
+    for _ in range(3):
+        once = settled(once, told)
+    torch.testing.assert_close(settled(cloud(), told, 3).colors, once.colors, atol=1e-6, rtol=0)
+    assert settled(cloud(), told, 0).colors.equal(cloud().colors)
 
 
 def test_recolor_takes_the_step_that_explicit_blending_weights_give():

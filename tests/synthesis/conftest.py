@@ -27,7 +27,7 @@ def quick_road(quick_networks: None, monkeypatch: pytest.MonkeyPatch) -> None:
     """The road up to latents without networks and without the work of warping."""
     from lyra import pipeline
 
-    def warp(views: Views, path: Trajectory, guess: bool = True) -> Conditioning:
+    def warp(views: Views, path: Trajectory) -> Conditioning:
         frames, (height, width) = len(path.cameras), views.frames.rgb.shape[2:]
         nothing = torch.zeros(1, 1, 1).expand(frames, height, width)
         source = views.frames.rgb[0]

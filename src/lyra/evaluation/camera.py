@@ -25,7 +25,7 @@ from lyra.models.depth import aligned_depth
 from lyra.models.tokenizer import Tokenizer
 from lyra.pipeline import FRAMES, Pipeline, resolve_device, warp_along
 from lyra.results import GenerateOptions
-from lyra.stages import draw_edges, edge_gaussians, imagine, plan, require_plannable, warp
+from lyra.stages import imagine, plan, require_plannable, warp, with_edges
 from lyra.structures import Conditioning
 from lyra.worlds import load_textures
 
@@ -175,9 +175,8 @@ def evaluate_camera(
         frame = c2w[..., :3, 3].norm(dim=-1).argmax(dim=1)
         clip = torch.arange(len(paths), device=device)
         right = c2w[clip, frame]
-        plain = tuple(warp(views, path, guess=False) for path in paths)
-        edges = edge_gaussians(views)
-        caches = tuple(draw_edges(cache, edges) for cache in plain)
+        plain = tuple(warp(views, path) for path in paths)
+        caches = with_edges(views, plain)
         true_caches = warp_along(exact, paths)
         pictures = {
             "teacher": _imagined(caches, pipeline, protocol)[clip, frame],

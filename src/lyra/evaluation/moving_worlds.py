@@ -121,9 +121,9 @@ def evaluate_moving_worlds(
         truth = stage.film(c2w[:, scored], torch.tensor(scored) / RATE)
         before = stage.film(c2w[:, scored], torch.zeros(len(scored)))
         for view, path in enumerate(made.trajectories):
-            holes = ~warp_moving(exact, path, guess=False).mask[scored]
+            holes = ~warp_moving(exact, path).mask[scored]
             away = departs(c2w[view, scored])
-            plain = warp_moving(made.views, path, guess=False)
+            plain = warp_moving(made.views, path)
             pictures = {
                 "source_repeated": stage.rgb[scored],
                 "warp_nearest": fill_nearest(plain.warped[scored], plain.mask[scored]),

@@ -21,13 +21,12 @@ from lyra.stages import (
     ThinConfig,
     cover,
     decode,
-    draw_edges,
-    edge_gaussians,
     imagine,
     plan,
     recolor,
     thin,
     warp,
+    with_edges,
 )
 from lyra.worlds import load_textures
 
@@ -121,9 +120,8 @@ def evaluate_worlds(
         paths = plan(views, FRAMES, generator=path_generator(protocol.seed, index))
         c2w = torch.stack([path.cameras.c2w for path in paths]).to(device)
         truth = world.film(c2w[:, frames]).rgb[0].clamp(0, 1)
-        plain = tuple(warp(views, path, guess=False) for path in paths)
-        edges = edge_gaussians(views)
-        caches = tuple(draw_edges(cache, edges) for cache in plain)
+        plain = tuple(warp(views, path) for path in paths)
+        caches = with_edges(views, plain)
         latents = imagine(caches, pipeline.teacher, pipeline.tokenizer, protocol.steps, protocol.seed)
         teacher = pipeline.imagine_frames(latents, caches)
         decoded = decode(views, latents, caches, teacher, pipeline.decoder, pipeline.tokenizer, pipeline.depth_net)
@@ -135,7 +133,7 @@ def evaluate_worlds(
         counts["scene"].append(len(gaussians))
         own_camera.append(float(psnr(render(gaussians, world.camera).rgb.clamp(0, 1), world.rgb)))
         for view, path in enumerate(paths):
-            holes = ~warp(exact, path, guess=False).mask[frames]
+            holes = ~warp(exact, path).mask[frames]
             moved = departs(c2w[view, frames])
             cameras = path.cameras[torch.tensor(frames)]
             candidates = {

@@ -5,7 +5,7 @@ from lyra.stages.cover import CoverConfig, cover, cover_moment
 from lyra.stages.decode import decode, prepare_inputs
 from lyra.stages.decode_moving import decode_hidden, decode_visible
 from lyra.stages.decode_published import decode_published
-from lyra.stages.edges import draw_edges, edge_gaussians
+from lyra.stages.edges import draw_edges, draw_edges_of, edge_gaussians, with_edges
 from lyra.stages.frames import decode_frames
 from lyra.stages.illustrate import Candidate, illustrate, judge
 from lyra.stages.imagine import imagine, teacher_inputs
@@ -38,6 +38,7 @@ __all__ = [
     "decode_published",
     "decode_visible",
     "draw_edges",
+    "draw_edges_of",
     "edge_gaussians",
     "grow_cache",
     "illustrate",
@@ -65,4 +66,5 @@ __all__ = [
     "warp_moving_clips",
     "warp_published",
     "warp_video",
+    "with_edges",
 ]

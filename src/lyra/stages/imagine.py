@@ -20,7 +20,7 @@ def teacher_inputs(tokenizer: Tokenizer, source: Tensor | None, warped: Tensor, 
         tokenizer: encodes pixels.
         source: [B, 3, H, W] first frames, 0…1; ``None`` where they are those of ``warped``, whose latents are then
             taken: tokenizers are causal, the latent of a picture is the first one of its clip.
-        warped: [B, T, 3, H, W] warped cache, holes filled.
+        warped: [B, T, 3, H, W] warped cache, holes filled and edges drawn.
         mask: [B, T, H, W] visibility.
     """
     clip = tokenizer.normalize(tokenizer.encode(warped.transpose(1, 2)))

@@ -66,8 +66,6 @@ def recolor(
             for told, clip in zip(conditionings, frames, strict=True)
             for frame in told.trajectory.middle_and_last
         ]
-        for _ in range(config.shared):
-            gaussians = settled(gaussians, [photo, *imagined])
-    for _ in range(config.rounds):
-        gaussians = settled(gaussians, [photo])
+        gaussians = settled(gaussians, [photo, *imagined], config.shared)
+    gaussians = settled(gaussians, [photo], config.rounds)
     return replace(scene, gaussians=(gaussians, *scene.gaussians[1:]))

@@ -68,13 +68,12 @@ def background_trust(depth: Tensor, mask: Tensor) -> Tensor:
 
 
 def warp_clips(
-    rgb: Tensor, depth: Tensor, K: Tensor, c2w: Tensor, valid: Tensor | None = None, guess: bool = True
+    rgb: Tensor, depth: Tensor, K: Tensor, c2w: Tensor, valid: Tensor | None = None
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Forward-splat B source pictures into the T cameras of one clip each.
 
-    Pixels at depth edges are not trusted (they would smear between surfaces) and leave holes. Where one of them lands
-    in a hole, its colour is still the best guess of what is there; the rest is filled from what lies behind
-    (`fill_holes`). Frame 0 is the source itself.
+    Pixels at depth edges are not trusted (they would smear between surfaces) and leave holes, which are filled from
+    what lies behind (`fill_holes`); over that, `lyra.stages.edges` draws them. Frame 0 is the source itself.
 
     Args:
         rgb: [B, 3, H, W] 0…1.
@@ -82,7 +81,6 @@ def warp_clips(
         K: [B, 3, 3] intrinsics shared by source and targets.
         c2w: [B, T, 4, 4] target cameras in the source camera's frame; frame 0 is the identity.
         valid: [B, H, W] bool, source pixels that may be splatted; ``None`` for all.
-        guess: show in holes what is not trusted; False fills them from behind only.
 
     Returns:
         rgb [B, T, 3, H, W] with holes filled, depth [B, T, H, W] (0 in holes), visibility [B, T, H, W] bool.
@@ -102,7 +100,6 @@ def warp_clips(
                 valid[one] if valid is not None else None,
                 invert_rigid(c2w[item]),
                 K[one].expand(frames, -1, -1),
-                guess,
             )
         )
     color, z, mask = (torch.stack(parts) for parts in zip(*outputs, strict=True))
@@ -120,7 +117,6 @@ def warp_moving_clips(
     source_c2w: Tensor,
     c2w: Tensor,
     valid: Tensor | None = None,
-    guess: bool = True,
 ) -> tuple[Tensor, Tensor, Tensor]:
     """The 4D cache: splat picture i of B source clips of T pictures into camera i of B target paths of T cameras.
 
@@ -134,7 +130,6 @@ def warp_moving_clips(
         source_c2w: [B, T, 4, 4] cameras of the sources; all the identity for a camera that stands still.
         c2w: [B, T, 4, 4] target cameras in the same world.
         valid: [B, T, H, W] bool, source pixels that may be splatted; ``None`` for all.
-        guess: as in `warp_clips`.
 
     Returns:
         rgb [B, T, 3, H, W] with holes filled, depth [B, T, H, W] (0 in holes), visibility [B, T, H, W] bool.
@@ -145,7 +140,7 @@ def warp_moving_clips(
     K = K[:, None].expand(-1, frames, -1, -1).flatten(0, 1)
     points = unproject(z, K, source_c2w.flatten(0, 1)).reshape(batch * frames, height * width, 3)
     usable = valid.flatten(0, 1) if valid is not None else None
-    color, seen, mask = _splatted(points, flat, z, usable, invert_rigid(c2w.flatten(0, 1)), K, guess)
+    color, seen, mask = _splatted(points, flat, z, usable, invert_rigid(c2w.flatten(0, 1)), K)
     same = ((source_c2w - c2w).abs().amax(dim=(2, 3)) < SAME_CAMERA).flatten()
     color = torch.where(same[:, None, None, None], flat, color)
     seen = torch.where(same[:, None, None], z, seen)
@@ -155,7 +150,7 @@ def warp_moving_clips(
 
 
 def _splatted(
-    points: Tensor, rgb: Tensor, depth: Tensor, valid: Tensor | None, w2c: Tensor, K: Tensor, guess: bool
+    points: Tensor, rgb: Tensor, depth: Tensor, valid: Tensor | None, w2c: Tensor, K: Tensor
 ) -> tuple[Tensor, Tensor, Tensor]:
     """B pictures with their holes filled, depth (0 in holes) and visibility, from what each or all of them splat.
 
@@ -163,30 +158,19 @@ def _splatted(
         points: [B, H * W, 3] world points of pixels.
         rgb, depth, valid: [B or 1, 3, H, W], [B or 1, H, W] and [B or 1, H, W] what they are made of.
         w2c, K: [B, 4, 4] and [B, 3, 3] cameras.
-        guess: show untrusted pixels in holes.
     """
     count, (height, width) = len(points), rgb.shape[-2:]
-    trusted = ~edge_mask(depth)
-    usable = valid if valid is not None else torch.ones_like(trusted)
-
-    def splat(chosen: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        weights = chosen.flatten(1).to(rgb.dtype).expand(count, -1)
-        return splat_points(points, rgb.flatten(2).expand(count, -1, -1), weights, w2c, K, height, width)
-
-    colour, z, mask = splat(trusted & usable)
-    filled = fill_holes(colour, mask, z)
-    if guess:
-        untrusted, _, landed = splat(~trusted & usable)
-        filled = torch.where((landed & ~mask)[:, None], untrusted, filled)
-    return filled, z, mask
+    used = ~edge_mask(depth)
+    if valid is not None:
+        used = used & valid
+    weights = used.flatten(1).to(rgb.dtype).expand(count, -1)
+    colour, z, mask = splat_points(points, rgb.flatten(2).expand(count, -1, -1), weights, w2c, K, height, width)
+    return fill_holes(colour, mask, z), z, mask
 
 
 @torch.no_grad()
-def warp_moving(views: Views, trajectory: Trajectory, guess: bool = True) -> Conditioning:
-    """The 4D cache along ``trajectory``: frame i shows picture i of ``views``, whose cameras are in the same world.
-
-    ``guess`` as in `warp_clips`.
-    """
+def warp_moving(views: Views, trajectory: Trajectory) -> Conditioning:
+    """The 4D cache along ``trajectory``: frame i shows picture i of ``views``, whose cameras are in the same world."""
     rgb, depth, mask = warp_moving_clips(
         views.frames.rgb[None],
         views.depth[None],
@@ -194,20 +178,16 @@ def warp_moving(views: Views, trajectory: Trajectory, guess: bool = True) -> Con
         views.cameras.c2w[None],
         trajectory.cameras.c2w[None],
         views.mask[None],
-        guess,
     )
     return Conditioning(trajectory, views.frames.rgb[0], rgb[0], depth[0], mask[0])
 
 
 @torch.no_grad()
-def warp(views: Views, trajectory: Trajectory, guess: bool = True) -> Conditioning:
-    """Render the cache of the first view along ``trajectory``, whose frame 0 must be that view's camera.
-
-    ``guess`` as in `warp_clips`.
-    """
+def warp(views: Views, trajectory: Trajectory) -> Conditioning:
+    """Render the cache of the first view along ``trajectory``, whose frame 0 must be that view's camera."""
     source_w2c = views.cameras.w2c[0]
     relative = source_w2c @ trajectory.cameras.c2w
     rgb, depth, mask = warp_clips(
-        views.frames.rgb[:1], views.depth[:1], views.cameras.K[:1], relative[None], views.mask[:1], guess
+        views.frames.rgb[:1], views.depth[:1], views.cameras.K[:1], relative[None], views.mask[:1]
     )
     return Conditioning(trajectory, views.frames.rgb[0], rgb[0], depth[0], mask[0])

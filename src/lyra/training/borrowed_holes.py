@@ -13,8 +13,8 @@ RIM = 2
 def borrowed_holes(pictures: Tensor, mask: Tensor) -> Tensor:
     """Pictures as a cache that is blind outside ``mask`` would show them.
 
-    At the rim of a hole within the picture lie the pixels of depth edges, of which a cache keeps the colour as a guess
-    (`lyra.stages.warp_clips`); here it is right. The rest is filled.
+    At the rim of a hole within the picture stand the pixels of depth edges, which are not splatted but drawn into a
+    cache (`lyra.stages.draw_edges`), nearly as they are; here they are exactly that. The rest is filled.
 
     Args:
         pictures: [B, 3, H, W] 0…1.

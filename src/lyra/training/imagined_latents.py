@@ -18,7 +18,7 @@ def imagine_latents(
     Args:
         teacher, tokenizer: networks.
         source: [B, 3, H, W] first frames 0…1.
-        warped: [B, T, 3, H, W] the 3D cache from their cameras, holes filled.
+        warped: [B, T, 3, H, W] the 3D cache from their cameras, holes filled and edges drawn.
         mask: [B, T, H, W] bool, what of it is visible.
         steps: denoising steps, ``None`` for the teacher's own number.
     """

@@ -11,7 +11,7 @@ from lyra.models.teacher import Teacher
 from lyra.models.tokenizer import FrameDecoder, Tokenizer
 from lyra.stages.decode import Anchors
 from lyra.stages.frames import decode_frames
-from lyra.stages.warp import warp_clips
+from lyra.training.caches import still_caches
 from lyra.training.imagined_latents import imagine_latents
 
 
@@ -100,7 +100,7 @@ def imagine_scenes(
     half = torch.autocast(source.device.type, dtype=torch.bfloat16, enabled=source.device.type == "cuda")
     depth, _, _ = depth_net.infer(source)
     scene = torch.arange(batch, device=source.device).repeat_interleave(views)
-    warped, cache_depth, mask = warp_clips(source[scene], depth[scene], K[scene], c2w.flatten(0, 1))
+    warped, cache_depth, mask = still_caches(source, depth, K, c2w)
     with half:
         latents = imagine_latents(teacher, tokenizer, source[scene], warped, mask, steps)
         frames = decode_frames(latents, warped, mask, tokenizer, frame_decoder, together=6)

@@ -19,7 +19,8 @@ from lyra.geometry.splat import splat_points
 from lyra.geometry.unprojection import unproject
 from lyra.models.depth import DepthNet
 from lyra.models.depth.model import SIZE_MULTIPLE
-from lyra.stages.warp import background_trust, fill_holes, warp_clips
+from lyra.stages.warp import background_trust, fill_holes
+from lyra.training.caches import still_caches
 from lyra.training.device_data import PhotoTiles, random_intrinsics
 from lyra.worlds.photographic import CameraLook, develop
 
@@ -35,7 +36,7 @@ class LiftedClips(NamedTuple):
 
     Attributes:
         frames: [B, T, 3, H, W] 0…1; frame ``photo_frame`` is the photograph.
-        warped: [B, T, 3, H, W] the 3D cache built from frame 0, its holes filled.
+        warped: [B, T, 3, H, W] the 3D cache built from frame 0, its holes filled and edges drawn.
         mask: [B, T, H, W] bool, where the cache shows something.
         photo_frame: [B] int64.
     """
@@ -103,7 +104,7 @@ def lift(canvas: Tensor, depth: Tensor, K: Tensor, c2w: Tensor, height: int, wid
     truth = fill_holes(truth.flatten(0, 1), covered.flatten(0, 1), z.flatten(0, 1)).unflatten(0, (batch, frames))
     truth[:, 0] = view
     truth[item, photo_frame] = canvas[..., top : top + height, left : left + width]
-    warped, _, mask = warp_clips(view, view_depth, K, c2w)
+    warped, _, mask = still_caches(view, view_depth, K, c2w[:, None])
     return LiftedClips(truth, warped, mask, photo_frame)
 
 

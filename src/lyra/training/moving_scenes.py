@@ -11,8 +11,8 @@ from lyra.models.teacher import Teacher
 from lyra.models.tokenizer import FrameDecoder, Tokenizer
 from lyra.stages.background import behind
 from lyra.stages.frames import decode_frames
-from lyra.stages.warp import warp_moving_clips
 from lyra.structures import Cameras, Frames, Gaussians, Views
+from lyra.training.caches import moving_caches
 from lyra.training.device_data import PathBank
 from lyra.training.imagined_latents import imagine_latents
 
@@ -128,8 +128,7 @@ def _imagined(
     """Latents, pictures [B V, T, 3, H, W], and depth and visibility of the 4D cache."""
     views = c2w.shape[1]
     scene = torch.arange(len(source), device=source.device).repeat_interleave(views)
-    still = torch.eye(4, device=source.device).expand(len(scene), source.shape[1], 4, 4)
-    warped, seen, mask = warp_moving_clips(source[scene], depth[scene], K[scene], still, c2w.flatten(0, 1))
+    warped, seen, mask = moving_caches(source, depth, K, c2w)
     with torch.autocast(source.device.type, dtype=torch.bfloat16, enabled=source.device.type == "cuda"):
         latents = imagine_latents(teacher, tokenizer, source[scene, 0], warped, mask, steps)
         frames = decode_frames(latents, warped, mask, tokenizer, frame_decoder, together=6)

@@ -16,6 +16,7 @@ from lyra.models.tokenizer import FrameDecoder, Tokenizer
 from lyra.stages.frames import decode_frames
 from lyra.stages.warp import warp_clips
 from lyra.structures import Frames, InputError, Latents, SceneRecord, Views
+from lyra.training.caches import still_caches
 from lyra.training.imagined_scenes import ImaginedScenes
 
 
@@ -127,9 +128,8 @@ class StoredScenes:
             frames = record.frames[: self.views]
         else:
             c2w, K = self._cameras(record)
-            one = torch.zeros(len(z), dtype=torch.long, device=self.device)
-            source, depth, valid = record.views.frames.rgb, record.views.depth, record.views.mask
-            warped, _, mask = warp_clips(source[one], depth[one], K, c2w, valid[one])
+            first = record.views
+            warped, _, mask = still_caches(first.frames.rgb[:1], first.depth[:1], K[:1], c2w[None], first.mask[:1])
             with half:
                 clips = decode_frames(z, warped, mask, self.tokenizer, self.frame_decoder, together=len(z))
             frames = (clips * 255).round().to(torch.uint8)

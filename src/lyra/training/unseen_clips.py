@@ -19,7 +19,7 @@ class UnseenClips(NamedTuple):
 
     Attributes:
         truth: [B, T, 3, H, W] 0…1.
-        warped: [B, T, 3, H, W] the caches, holes filled.
+        warped: [B, T, 3, H, W] the caches, holes filled and edges drawn.
         mask: [B, T, H, W] bool, what of the caches is visible.
     """
 

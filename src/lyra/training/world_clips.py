@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 
 from lyra.models.depth import DepthNet, clip_depth
-from lyra.stages.warp import warp_clips, warp_moving_clips
+from lyra.training.caches import moving_caches, still_caches
 from lyra.worlds import TextureStore, WorldBatch, film, film_standing
 from lyra.worlds.photographic import CameraLook, degrade, develop
 
@@ -53,7 +53,8 @@ def world_clips(
         times: [W, T] seconds from 0 on, ``None`` for worlds in which time stands still.
 
     Returns:
-        Clips [W * V, T, 3, H, W'] 0…1, their caches with holes filled, and visibility [W * V, T, H, W'] bool.
+        Clips [W * V, T, 3, H, W'] 0…1, their caches with holes filled and edges drawn, and visibility
+        [W * V, T, H, W'] bool.
     """
     count, views = paths.shape[:2]
     some = times is not None and bool(worlds.moving.any())
@@ -72,7 +73,7 @@ def world_clips(
         estimate, _, _ = depth_net.infer(source)
         depth = torch.where(predicted[still_rows, None, None], estimate, clip.depth[still_rows, 0, 0])
         each, clips = _clips_of(still_rows, views)
-        parts = warp_clips(source[each], depth[each], clip.K[still_rows][each], paths.flatten(0, 1)[clips])
+        parts = still_caches(source, depth, clip.K[still_rows], paths[still_rows])
         warped[clips], mask[clips], frames[clips, 0] = parts[0], parts[2], source[each]
     if len(moving_rows):
         assert times is not None
@@ -85,10 +86,7 @@ def world_clips(
         estimate = clip_depth(depth_net, pictures)
         depth = torch.where(predicted[moving_rows, None, None, None], estimate, true_depth)
         each, clips = _clips_of(moving_rows, views)
-        standing = torch.eye(4, device=paths.device).expand(len(clips), paths.shape[2], 4, 4)
-        parts = warp_moving_clips(
-            pictures[each], depth[each], clip.K[moving_rows][each], standing, paths.flatten(0, 1)[clips]
-        )
+        parts = moving_caches(pictures, depth, clip.K[moving_rows], paths[moving_rows])
         warped[clips], mask[clips], frames[clips, 0] = parts[0], parts[2], pictures[each, 0]
     return frames, warped, mask
 

@@ -175,9 +175,7 @@ class MovingRoad:
         trajectories = plan_moving(views, options.trajectories, options.strength, generator)
         with times("warp"):
             edges = [edge_gaussians(views, number) for number in range(len(views.depth))]
-            conditionings = tuple(
-                draw_edges(warp_moving(views, trajectory, guess=False), *edges) for trajectory in trajectories
-            )
+            conditionings = tuple(draw_edges(warp_moving(views, trajectory), *edges) for trajectory in trajectories)
         steps = options.steps or networks.teacher.config.steps
         with times("imagine"):
             latents = imagine(
