@@ -5,9 +5,12 @@ from dataclasses import replace
 import pytest
 import torch
 
+from lyra.pipeline import warp_along
+from lyra.stages import draw_edges, edge_gaussians, warp, warp_moving
+from lyra.structures import Cameras, Frames, Trajectory, Views
 from lyra.training.device_data import PathBank
 from lyra.training.world_clips import world_clips
-from lyra.worlds import collate, film, sample_world
+from lyra.worlds import collate, film, film_standing, sample_world
 from lyra.worlds.photographic import develop, neutral_looks
 
 CPU = torch.device("cpu")
@@ -69,10 +72,10 @@ def test_the_cache_is_of_predicted_depth_where_asked(material):
     assert (given["true"] - given["flat"]).abs().mean() > 1e-3
 
 
-def moving_batch(textures):
-    """A world whose mover is seen to move all the time, and one that stands still."""
+def moving_batch(textures, still=0):
+    """A world whose mover is seen to move all the time, and one of those that stand still."""
     worlds = [sample_world(seed, "train", textures, "room") for seed in range(40)]
-    return collate([[w for w in worlds if w.moving][1], next(w for w in worlds if not w.moving)], CPU)
+    return collate([[w for w in worlds if w.moving][1], [w for w in worlds if not w.moving][still]], CPU)
 
 
 def test_a_moving_world_is_given_as_a_clip_and_a_still_one_as_a_picture(few_textures):
@@ -101,3 +104,32 @@ def test_pictures_of_a_moving_world_have_noise_of_their_own_and_the_frames_to_im
     corner = noise[:, :, :8, :8].flatten(1)  # where nothing moves
     assert torch.corrcoef(corner).triu(1).abs().max() < 0.5
     assert torch.equal(frames[:, 0], warped[:, 0]) and torch.allclose(frames[:, 1:], plain[:, 1:], atol=2e-3)
+
+
+def test_caches_of_still_and_moving_worlds_are_those_of_the_finished_road(few_textures):
+    worlds, store = moving_batch(few_textures["train"], still=2), few_textures["train"].to("cpu")
+    torch.manual_seed(1)
+    paths = PathBank(3, CPU, 0, 4).draw(2, 2)
+    times = torch.tensor([[0.0, 1.0, 2.0]]).repeat(2, 1)
+    nothing = torch.zeros(2, dtype=torch.bool)
+    frames, warped, mask = world_clips(worlds, store, paths, *SIZE, NoDepth(), nothing, times=times)
+    clip = film(worlds, store, paths, *SIZE, times)
+    pictures, depth = film_standing(worlds, store, torch.tensor([0]), times[:1], clip.scale[:1], *SIZE)
+    trajectories = [
+        [Trajectory("some", Cameras(path, clip.K[world].expand(3, 3, 3), *SIZE)) for path in paths[world]]
+        for world in range(2)
+    ]
+    standing = Cameras(torch.eye(4).repeat(3, 1, 1), clip.K[0].expand(3, 3, 3), *SIZE)
+    moving = Views(Frames(pictures[0]), depth[0], torch.ones_like(depth[0], dtype=torch.bool), standing)
+    edges = [edge_gaussians(moving, number) for number in range(3)]
+    whole = torch.ones(1, *SIZE, dtype=torch.bool)
+    still = Views(
+        Frames(frames[2, :1]), clip.depth[1, 0, :1], whole, replace(standing, K=clip.K[1:].expand(3, 3, 3))[0]
+    )
+    expected = [draw_edges(warp_moving(moving, path), *edges) for path in trajectories[0]]
+    expected += warp_along(still, trajectories[1])
+    assert (warped - torch.stack([cache.warped for cache in expected])).abs().max() < 1e-5
+    assert torch.equal(mask, torch.stack([cache.mask for cache in expected]))
+    splatted = [warp_moving(moving, path) for path in trajectories[0]] + [warp(still, path) for path in trajectories[1]]
+    drawn = (warped - torch.stack([cache.warped for cache in splatted])).abs()
+    assert drawn[:2].max() > 0.02 and drawn[2:].max() > 0.02
