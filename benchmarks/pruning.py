@@ -17,7 +17,7 @@ from lyra.evaluation.unseen import departs, path_generator, picture_world, score
 from lyra.metrics import psnr
 from lyra.pipeline import FRAMES, Pipeline, resolve_device, warp_along
 from lyra.raster import render
-from lyra.stages import ThinConfig, cover, decode, imagine, plan, recolor, thin
+from lyra.stages import ThinConfig, cover, decode, imagine, plan, refine, thin
 from lyra.stages.decode_moving import MIN_OPACITY
 from lyra.structures import Scene, Trajectory
 from lyra.worlds import load_textures
@@ -64,7 +64,7 @@ def one_world(index: int, pipeline: Pipeline, textures, store) -> dict[str, dict
     covered = cover(usual, views, caches, teacher, pipeline.depth_net)
     rows = {}
     for name, scene, finished in cuts(whole, covered, paths):
-        gaussians = (recolor(scene, views, None, caches, teacher) if finished else scene).gaussians[0]
+        gaussians = (refine(scene, views, caches, teacher) if finished else scene).gaussians[0]
         columns: dict[str, list[float]] = {"teacher": [], "true": []}
         for view, path in enumerate(paths):
             images = render(gaussians, path.cameras[chosen]).rgb.clamp(0, 1)

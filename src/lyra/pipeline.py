@@ -28,6 +28,7 @@ from lyra.results import FirstPicture, GenerateOptions, Imagined, Painter, Progr
 from lyra.stages import (
     PerceiveConfig,
     RecolorConfig,
+    RefineConfig,
     ThinConfig,
     cover,
     decode,
@@ -38,6 +39,7 @@ from lyra.stages import (
     perceive,
     plan,
     recolor,
+    refine,
     thin,
     warp,
     with_edges,
@@ -327,12 +329,13 @@ class Pipeline:
         recolor: int | None = None,
         progress: Progress | None = None,
         gaussians: int | None = None,
+        refine: int | None = None,
     ) -> Imagined:
         """Take up a stored record where `imagine` left it; the caches are warped anew, nothing is imagined.
 
         Args:
             record: with the depth of its source, and latents of this pipeline's tokenizer.
-            recolor, gaussians: as in `GenerateOptions`.
+            recolor, gaussians, refine: as in `GenerateOptions`.
             progress: told about each stage.
 
         Raises:
@@ -351,6 +354,7 @@ class Pipeline:
             trajectories=tuple(c.trajectory.name for c in conditionings),
             recolor=recolor,
             gaussians=gaussians,
+            refine=refine,
         )
         return Imagined(name, photo, record.views, conditionings, record.latents, tuple(clock.done), options)
 
@@ -386,10 +390,7 @@ class Pipeline:
             with clock.stage("cover"):
                 scene = cover(scene, views, conditionings, frames, self.depth_net)
         scene, dropped = self._thin(scene, conditionings, imagined.options.gaussians, clock)
-        asked = imagined.options.recolor
-        with clock.stage("recolor"):
-            rounds = RecolorConfig(self.preset.recolor if asked is None else asked)
-            scene = recolor(scene, views, rounds, conditionings, frames)
+        scene = self._settle(scene, views, conditionings, frames, imagined.options, clock)
         with clock.stage("render"):
             rerender = render(scene.gaussians[0], scene.source, self.preset.render)
         return Result(
@@ -421,6 +422,35 @@ class Pipeline:
         with clock.stage("thin", f"to {config.most:,} Gaussians"):
             scene = thin(scene, [told.trajectory for told in conditionings], config, self.preset.render)
         return scene, before - sum(map(len, scene.gaussians))
+
+    def _settle(
+        self,
+        scene: Scene,
+        views: Views,
+        conditionings: Sequence[Conditioning],
+        frames: Tensor,
+        options: GenerateOptions,
+        clock: Clock,
+    ) -> Scene:
+        """The scene brought nearer to the photo and to what was imagined."""
+        steps = self.preset.refine if options.refine is None else options.refine
+        rounds = options.recolor
+        if rounds is None:
+            rounds = 0 if steps else self.preset.recolor
+        if rounds:
+            with clock.stage("recolor"):
+                scene = recolor(scene, views, RecolorConfig(rounds), conditionings, frames)
+        if steps:
+
+            def on_step(step: int) -> None:
+                clock.tell(StageReport("refine", detail=f"{step + 1}/{steps}"))
+
+            with clock.stage("refine", f"{steps} steps"):
+                scene = refine(
+                    scene, views, conditionings, frames, RefineConfig(steps), options.seed, on_step,
+                    options=self.preset.render,
+                )  # fmt: skip
+        return scene
 
     def _decode(self, views: Views, latents: Latents, conditionings: tuple[Conditioning, ...], frames: Tensor) -> Scene:
         return decode(views, latents, conditionings, frames, self.decoder, self.tokenizer, self.depth_net)

@@ -10,7 +10,7 @@ from lyra.hub import config_from_dict
 from lyra.hub.model_folder import read_description
 from lyra.io.images import NANO_GRID
 from lyra.raster import RenderOptions
-from lyra.stages import RecolorConfig, ThinConfig
+from lyra.stages import RecolorConfig, RefineConfig, ThinConfig
 from lyra.structures import InputError
 
 _SIX = tuple(spec.name for spec in OFFICIAL_TRAJECTORIES)
@@ -30,7 +30,8 @@ class Preset:
         depth_reduction: the depth network sees the picture this many times smaller.
         render: how the Gaussians are drawn.
         cover: whether gaps between the decoder's Gaussians are covered with what the teacher imagined there.
-        recolor: rounds of recolouring, where the caller names none.
+        refine: steps of refinement, where the caller names none.
+        recolor: rounds of recolouring, where the caller names none and nothing is refined.
         cache: of the published road.
         fps: of the clips.
         keep: frames of every clip that stay on the result, None for all.
@@ -47,6 +48,7 @@ class Preset:
     depth_reduction: int = 1
     render: RenderOptions = field(default_factory=RenderOptions)
     cover: bool = True
+    refine: int = RefineConfig().steps
     recolor: int = RecolorConfig().rounds
     cache: CacheConfig = field(default_factory=CacheConfig)
     fps: float = 16.0
@@ -96,6 +98,7 @@ def published(decoder: Literal["static", "dynamic"] = "static") -> Preset:
         depth_reduction=2,
         render=RenderOptions(response="ray", background=(1.0, 1.0, 1.0), near=0.1, far=500.0),
         cover=False,
+        refine=0,
         recolor=0,
         fps=24.0,
         keep=(0, 60, 120),

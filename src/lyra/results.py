@@ -12,7 +12,7 @@ from lyra.io.images import Photo
 from lyra.models.text import TextEncoder, UnknownWord
 from lyra.preset import Preset, nano
 from lyra.raster import render
-from lyra.stages import Candidate, RecolorConfig, ThinConfig
+from lyra.stages import Candidate, RecolorConfig, RefineConfig, ThinConfig
 from lyra.structures import Conditioning, InputError, Latents, Rendering, Scene, Text, Views
 
 
@@ -30,8 +30,10 @@ class GenerateOptions:
         cameras: file with one camera path to imagine in place of the named trajectories.
         device: ``auto``, ``cpu``, ``cuda`` or ``cuda:N``.
         fit: ``crop`` or ``pad``, how the photo is brought to the model's shape.
-        recolor: rounds that move the scene's colours towards the photo; 0 keeps the decoder's own, ``None`` takes the
-            number that belongs to the networks.
+        refine: steps that fit the scene to the photo and the clips, `lyra.stages.refine`; 0 keeps what the decoder
+            said, ``None`` takes the number that belongs to the networks.
+        recolor: rounds that move the scene's colours towards the photo, before it is refined; ``None`` takes none then,
+            and else the number that belongs to the networks.
         gaussians: what the scene is thinned to, `lyra.stages.ThinConfig`; 0 keeps all, ``None`` takes the number that
             belongs to the networks.
         prompt: what the scene shows: its first picture where there is no photo, and what the photo does not show.
@@ -53,6 +55,7 @@ class GenerateOptions:
     cameras: Path | None = None
     device: str = "auto"
     fit: Literal["crop", "pad"] = "crop"
+    refine: int | None = None
     recolor: int | None = None
     gaussians: int | None = None
     prompt: str | None = None
@@ -76,6 +79,7 @@ class GenerateOptions:
             raise InputError(f"steps {self.steps} is outside 1…200; leave it out for the network's own number")
         if not 0 <= self.seed < 2**31:
             raise InputError(f"seed {self.seed} is outside 0…{2**31 - 1}; give a whole number in between")
+        RefineConfig(self.refine or 0)
         RecolorConfig(self.recolor or 0)
         ThinConfig(self.gaussians or 0)
         if self.fit not in ("crop", "pad"):

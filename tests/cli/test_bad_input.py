@@ -325,7 +325,7 @@ STAGES = [
     "imagine",
     "decode",
     "cover",
-    "recolor",
+    "refine",
     "render",
     "save_scene",
     "write_video",

@@ -52,7 +52,7 @@ def test_generate_reports_stages_and_where_the_scene_lies(
     lines = outcome.out.splitlines()
     stages = [line.split()[0] for line in lines if " s " in f"{line} " and not line.startswith("time")]
     assert stages == (
-        ["load", "read", "perceive", "warp", "imagine", "frames", "decode", "cover", "recolor", "render", "write"]
+        ["load", "read", "perceive", "warp", "imagine", "frames", "decode", "cover", "refine", "render", "write"]
     )
     ending = dict(line.split(maxsplit=1) for line in lines[-4:])
     assert ending["scene"] == str(tmp_path / "out")
@@ -65,6 +65,26 @@ def test_generate_reports_stages_and_where_the_scene_lies(
     page = (tmp_path / "out" / "scene.html").read_text(encoding="utf-8")
     assert "<title>garden.jpg</title>" in page
     assert '"name":"zoom_in"' in page
+
+
+@pytest.mark.parametrize(
+    ("choices", "settling"),
+    [
+        ([], ["refine"]),
+        (["--refine", "0"], ["recolor"]),
+        (["--recolor", "1", "--refine", "2"], ["recolor", "refine"]),
+        (["--recolor", "0", "--refine", "0"], []),
+    ],
+)
+def test_generate_settles_the_scene_as_it_was_asked_to(
+    lyra: Lyra, tmp_path: Path, photo: Path, quick_networks: None, choices: list[str], settling: list[str]
+) -> None:
+    outcome = lyra("generate", photo, "-o", tmp_path / "out", "--trajectories", "left", *choices)
+    assert outcome.code == 0, outcome.err
+    stages = [line.split()[0] for line in outcome.out.splitlines() if line]
+    assert [stage for stage in stages if stage in ("recolor", "refine")] == settling
+    run = json.loads((tmp_path / "out" / "run.json").read_text())
+    assert run["options"]["refine"] == (int(choices[-1]) if "--refine" in choices else None)
 
 
 @pytest.mark.parametrize(("most", "left"), [("3", 3), ("5", 5), ("0", 5)])

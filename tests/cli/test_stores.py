@@ -147,16 +147,18 @@ def test_every_record_becomes_a_scene_and_damaged_ones_are_told(
         return imagined
 
     def write(result: Any, out: Path, overwrite: bool, progress: object, page: object) -> None:
-        scenes.append((out.name, result.name, result.options.seed, result.options.recolor, result.options.gaussians))
+        asked = result.options
+        scenes.append((out.name, result.name, asked.seed, asked.refine, asked.recolor, asked.gaussians))
 
     monkeypatch.setattr(pipeline.Pipeline, "finish", finish)
     monkeypatch.setattr(scene_writer, "write_result", write)
     spoil(store, "house-2")
     outcome = lyra(
-        "reconstruct", store, "-o", tmp_path / "out", "--recolor", "5", "--gaussians", "70000", "--device", "cpu"
-    )
+        "reconstruct", store, "-o", tmp_path / "out", "--refine", "3", "--recolor", "5", "--gaussians", "70000",
+        "--device", "cpu",
+    )  # fmt: skip
     assert outcome.code == 0, outcome.err
-    assert scenes == [("house-1", "house-1.jpg", 4, 5, 70_000), ("tree-1", "tree-1.jpg", 4, 5, 70_000)]
+    assert scenes == [("house-1", "house-1.jpg", 4, 3, 5, 70_000), ("tree-1", "tree-1.jpg", 4, 3, 5, 70_000)]
     assert "note: " in outcome.out and "record house-2 is damaged" in outcome.out
     assert "scenes     2 in" in outcome.out
     scenes.clear()
@@ -368,6 +370,7 @@ def test_unusable_store(
         (["--record", "garage"], ["no record 'garage'", "house-1, house-2, tree-1"]),
         (["--record", "house"], ["'house' fits 2 records", "house-1, house-2"]),
         (["--recolor", "-1"], ["-1 rounds"]),
+        (["--refine", "-1"], ["-1 steps of refinement"]),
         (["--gaussians", "-1"], ["thinned to -1 Gaussians"]),
         (["--device", "abacus"], ["'abacus'"]),
     ],

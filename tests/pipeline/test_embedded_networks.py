@@ -50,7 +50,7 @@ def test_a_stored_record_gives_the_same_scene(result: Result) -> None:
     pipeline = Pipeline.load("cpu")
     again = pipeline.finish(pipeline.recall(record))
     assert again.name == result.name and [stage.name for stage in again.stages] == [
-        "warp", "frames", "decode", "cover", "recolor", "render"
+        "warp", "frames", "decode", "cover", "refine", "render"
     ]  # fmt: skip
     alike = psnr(again.renders[0].rgb.clamp(0, 1), result.renders[0].rgb.clamp(0, 1))
     # rounded depth moves single pixels at its edges, which the last frames see from the side

@@ -55,9 +55,12 @@ class Generate:
     """How a photo of another shape is brought to the networks' shape."""
     exact: bool = False
     """Compute in float32 where bfloat16 is faster (GPUs, and processors that have it)."""
+    refine: Annotated[int | None, arg(metavar="N", help_behavior_hint="")] = None
+    """Steps that fit the scene to the photo and the imagined clips; 0 keeps what the decoder said, and is the default
+    of published networks; of those inside it is 16."""
     recolor: Annotated[int | None, arg(metavar="N", help_behavior_hint="")] = None
-    """Rounds that move the scene's colours towards the photo; 0 keeps what the decoder said, and is the default of
-    published networks; of those inside it is 2."""
+    """Rounds that move only the scene's colours towards the photo, for what is not refined: by default 2 then, and of
+    videos; 0 keeps what the decoder said."""
     gaussians: Annotated[int | None, arg(metavar="N", help_behavior_hint="")] = None
     """Most Gaussians of the scene, of a video at each time; those that show least are dropped. 0 keeps all, and is the
     default of published networks; of those inside it is 200000."""
@@ -209,6 +212,7 @@ class Generate:
             depth=self.depth,
             cameras=self.cameras,
             **self.choices_of_both(),
+            refine=self.refine,
             prompt=self.prompt,
             negative=self.negative,
             guidance=self.guidance,

@@ -13,8 +13,8 @@ if TYPE_CHECKING:
     from lyra.video import VideoOptions
 
 _NOT_OF_VIDEOS = (
-    "depth", "prompt", "negative", "guidance", "candidates", "choose", "image_model", "model", "quality", "memory",
-    "eight_bits", "size", "text", "negative_text", "share_clips", "force",
+    "depth", "refine", "prompt", "negative", "guidance", "candidates", "choose", "image_model", "model", "quality",
+    "memory", "eight_bits", "size", "text", "negative_text", "share_clips", "force",
 )  # fmt: skip
 
 

@@ -32,8 +32,10 @@ class Reconstruct:
     """Folder for the scenes; each record becomes a scene folder of its name in it."""
     record: Annotated[tuple[str, ...], arg(metavar="NAME", help_behavior_hint="")] = ()
     """Only these records: whole names, or beginnings that fit one record. By default all."""
-    recolor: Annotated[int, arg(metavar="N")] = 2
-    """Rounds that move a scene's colours towards its picture; 0 keeps what the decoder said."""
+    refine: Annotated[int, arg(metavar="N")] = 16
+    """Steps that fit a scene to its picture and the stored clips; 0 keeps what the decoder said."""
+    recolor: Annotated[int | None, arg(metavar="N", help_behavior_hint="")] = None
+    """Rounds that move only a scene's colours towards its picture; by default 2 where it is not refined."""
     gaussians: Annotated[int, arg(metavar="N")] = 200_000
     """Most Gaussians of a scene; those that show least are dropped. 0 keeps all."""
     device: Annotated[str, arg(metavar="auto|cpu|cuda[:N]")] = "auto"
@@ -53,10 +55,11 @@ class Reconstruct:
         from lyra.pipeline import Pipeline
         from lyra.results import StageReport
         from lyra.scene_writer import write_result
-        from lyra.stages import RecolorConfig, ThinConfig
+        from lyra.stages import RecolorConfig, RefineConfig, ThinConfig
         from lyra.structures import InputError
 
-        RecolorConfig(self.recolor)
+        RefineConfig(self.refine)
+        RecolorConfig(self.recolor or 0)
         ThinConfig(self.gaussians)
         source = open_records(self.source, LatentSpace.of(load_model("tokenizer/nano", kind=Tokenizer)))
         keys = _choose(source.keys(), self.record, self.source)
@@ -70,7 +73,9 @@ class Reconstruct:
             lines(StageReport("load", time.perf_counter() - before, detail=f"networks on {pipeline.device}"))
             for record in self._records(source, keys, lines):
                 lines.say(f"record {record.key}")
-                result = pipeline.finish(pipeline.recall(record, self.recolor, lines, self.gaussians), lines)
+                result = pipeline.finish(
+                    pipeline.recall(record, self.recolor, lines, self.gaussians, self.refine), lines
+                )
                 write_result(result, self.out / record.key, self.overwrite, lines, write_page)
                 made += 1
         if not made:

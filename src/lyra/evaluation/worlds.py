@@ -23,7 +23,7 @@ from lyra.stages import (
     decode,
     imagine,
     plan,
-    recolor,
+    refine,
     thin,
     warp,
     with_edges,
@@ -126,7 +126,8 @@ def evaluate_worlds(
         teacher = pipeline.imagine_frames(latents, caches)
         decoded = decode(views, latents, caches, teacher, pipeline.decoder, pipeline.tokenizer, pipeline.depth_net)
         covered = cover(decoded, views, caches, teacher, pipeline.depth_net)
-        scene = recolor(thin(covered, paths, ThinConfig(protocol.gaussians)), views, None, caches, teacher)
+        thinned = thin(covered, paths, ThinConfig(protocol.gaussians))
+        scene = refine(thinned, views, caches, teacher, seed=protocol.seed)
         gaussians = scene.gaussians[0]
         counts["decoder"].append(len(decoded.gaussians[0]))
         counts["covered"].append(len(covered.gaussians[0]))

@@ -14,6 +14,7 @@ from lyra.stages.locate import CameraPath, locate, scale_to_depth, still_cameras
 from lyra.stages.perceive import PerceiveConfig, perceive
 from lyra.stages.plan import plan, plan_moving, require_plannable
 from lyra.stages.recolor import RecolorConfig, recolor
+from lyra.stages.refine import RefineConfig, refine
 from lyra.stages.steady import SteadyConfig, steady
 from lyra.stages.thin import ThinConfig, thin
 from lyra.stages.warp import warp, warp_clips, warp_moving, warp_moving_clips
@@ -26,6 +27,7 @@ __all__ = [
     "PerceiveConfig",
     "PublishedSampling",
     "RecolorConfig",
+    "RefineConfig",
     "SteadyConfig",
     "ThinConfig",
     "background_plate",
@@ -52,6 +54,7 @@ __all__ = [
     "prepare_inputs",
     "published_inputs",
     "recolor",
+    "refine",
     "require_plannable",
     "scale_to_depth",
     "start_cache",

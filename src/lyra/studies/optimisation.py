@@ -21,7 +21,7 @@ from lyra.models.perceptual import SqueezePerceptual
 from lyra.pipeline import FRAMES, Pipeline, resolve_device, warp_along
 from lyra.raster import available_backends, render
 from lyra.results import GenerateOptions
-from lyra.stages import cover, decode, imagine, plan, recolor, thin
+from lyra.stages import cover, decode, imagine, plan, refine, thin
 from lyra.structures import Cameras, Conditioning, Gaussians, InputError, Views
 from lyra.studies.fit import optimise
 from lyra.studies.telling import Tell, since_now
@@ -141,7 +141,7 @@ def evaluate_optimisation(
                 decoded = decode(views, latents, caches, teacher, *networks)
                 between = _clock(device)
             covered = cover(decoded, views, caches, teacher, pipeline.depth_net)
-            scene = recolor(thin(covered, paths), views, None, caches, teacher)
+            scene = refine(thin(covered, paths), views, caches, teacher, seed=protocol.seed, unseen=HELD_OUT)
             ended = _clock(device)
             tell(f"{which}: decoder in {between - began:.2f} s, scene in {ended - began:.2f} s {turn}".rstrip())
         seconds["decoder"].append(between - began)

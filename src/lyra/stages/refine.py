@@ -1,0 +1,153 @@
+"""A scene is refined: its Gaussians take some steps towards what the teacher imagined, all of them at once."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from lyra.geometry import invert_rigid
+from lyra.raster import RenderOptions, rasterize
+from lyra.structures import Conditioning, Gaussians, InputError, Scene, Views
+
+_PHOTO = 3.0
+"""How often the photograph counts in every step, in which an imagined frame counts once."""
+_RATES = {"means": 0.15, "quats": 0.02, "scales": 0.1, "opacities": 0.2, "colors": 0.016}
+"""Of Adam: positions in footprints of their Gaussians, logarithms of scales, logits of opacities."""
+_FALLS_TO = 0.3
+_BETAS = 0.6, 0.99
+_FAINTEST = 1e-3
+"""Added to the size of gradients: what hardly shows stays as it is."""
+MOST_STEPS = 100_000
+
+
+@dataclass(frozen=True)
+class RefineConfig:
+    """How far a scene is refined.
+
+    Attributes:
+        steps: of Adam; 0 leaves the scene as it is.
+        pictures: imagined frames in each step, beside the photograph.
+    """
+
+    steps: int = 16
+    pictures: int = 4
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.steps <= MOST_STEPS:
+            raise InputError(
+                f"{self.steps} steps of refinement are outside 0…{MOST_STEPS}; 0 leaves the scene as it is"
+            )
+        if self.pictures < 1:
+            raise InputError(f"{self.pictures} pictures a step are too few; give 1 or more")
+
+
+def refine(
+    scene: Scene,
+    views: Views,
+    conditionings: Sequence[Conditioning],
+    frames: Tensor,
+    config: RefineConfig | None = None,
+    seed: int = 0,
+    on_step: Callable[[int], None] | None = None,
+    unseen: Sequence[int] = (),
+    options: RenderOptions | None = None,
+) -> Scene:
+    """Fit the first set of Gaussians to the photograph and the imagined clips for a few steps.
+
+    The decoder says where Gaussians stand and how large they are to a fraction of a pixel, and neighbours overlap; a
+    few steps over all of their numbers settle what that leaves: blurred edges, faint fringes, colours that add up to
+    others. Each step draws the photograph and some frames, and moves along the gradient of their squared error (Adam,
+    Kingma and Ba 2015). A position moves by parts of its Gaussian's own size, so that near and far things take steps
+    of the same size in a picture. None is added or dropped.
+
+    Args:
+        scene: a static scene.
+        views: the source view first.
+        conditionings: whose cameras see ``frames``, in the frame of the scene.
+        frames: [V, T, 3, H, W] the imagined clips, 0…1.
+        config: how many steps of how many frames.
+        seed: of the order in which frames are taken.
+        on_step: told the number of each step that is done.
+        unseen: frames of every clip that are never taken, for those who compare with them.
+        options: how the Gaussians are drawn.
+
+    Returns:
+        The same scene with other Gaussians, as many as before.
+    """
+    config = config or RefineConfig()
+    length = frames.shape[1]
+    # frame 0 is the photograph
+    taken = [(view, frame) for view in range(len(frames)) for frame in range(1, length) if frame not in set(unseen)]
+    if not config.steps or not taken or not len(scene.gaussians[0]):
+        return scene
+    source = views.cameras[0]
+    targets = torch.cat([views.frames.rgb[:1], *(frames[view, frame][None] for view, frame in taken)]).clamp(0, 1)
+    poses = torch.cat([source.c2w, *(conditionings[view].trajectory.cameras.c2w[frame][None] for view, frame in taken)])
+    lenses = torch.cat([source.K, *(conditionings[view].trajectory.cameras.K[frame][None] for view, frame in taken)])
+    w2c, K = invert_rigid(poses).to(frames.device), lenses.to(frames.device)
+    weights = torch.tensor([_PHOTO] + [1.0] * min(config.pictures, len(taken)), device=frames.device)
+    orders = _orders(len(taken), config, seed)
+    drawn = replace(options or RenderOptions(), depth=False, check_cameras=False)
+    with torch.enable_grad():
+        gaussians = _fitted(scene.gaussians[0], targets, w2c, K, weights, orders, on_step, drawn)
+    return replace(scene, gaussians=(gaussians, *scene.gaussians[1:]))
+
+
+def _orders(count: int, config: RefineConfig, seed: int) -> list[Tensor]:
+    """For each step the pictures it draws, the photograph (0) first; all frames come once before any comes again."""
+    random = torch.Generator().manual_seed(seed)
+    each, waiting, orders = min(config.pictures, count), torch.zeros(0, dtype=torch.int64), []
+    for _ in range(config.steps):
+        if len(waiting) < each:
+            waiting = torch.cat([waiting, torch.randperm(count, generator=random)])
+        orders.append(torch.cat([torch.zeros(1, dtype=torch.int64), 1 + waiting[:each]]))
+        waiting = waiting[each:]
+    return orders
+
+
+def _fitted(
+    start: Gaussians,
+    targets: Tensor,
+    w2c: Tensor,
+    K: Tensor,
+    weights: Tensor,
+    orders: Sequence[Tensor],
+    on_step: Callable[[int], None] | None,
+    options: RenderOptions,
+) -> Gaussians:
+    """Adam over all numbers of Gaussians; each step draws the ``targets`` [P, 3, H, W] that ``orders`` names."""
+    height, width = targets.shape[-2:]
+    footprint = start.scales.max(dim=1, keepdim=True).values
+    leaves = {
+        "means": torch.zeros_like(start.means),
+        "quats": start.quats,
+        "scales": start.scales.clamp_min(1e-12).log(),
+        "opacities": torch.logit(start.opacities.clamp(1e-3, 1 - 1e-3)),
+        "colors": start.colors,
+    }
+    leaves = {name: value.detach().float().clone().requires_grad_() for name, value in leaves.items()}
+    groups = [{"params": [leaves[name]], "lr": rate} for name, rate in _RATES.items()]
+    optimizer = torch.optim.Adam(groups, betas=_BETAS, eps=_FAINTEST, fused=True)
+    for step, order in enumerate(orders):
+        which = order.to(targets.device, non_blocking=True)
+        for group, rate in zip(optimizer.param_groups, _RATES.values(), strict=True):
+            group["lr"] = rate * _FALLS_TO ** (step / len(orders))
+        shown, _, _ = rasterize(
+            start.means + footprint * leaves["means"], leaves["quats"], leaves["scales"].exp(),
+            leaves["opacities"].sigmoid(), leaves["colors"], w2c[which], K[which], height, width, options,
+        )  # fmt: skip
+        (weights[:, None, None, None] * (shown - targets[which]) ** 2).sum().backward()
+        optimizer.step()
+        optimizer.zero_grad(set_to_none=True)
+        if on_step is not None:
+            on_step(step)
+    ended = {name: value.detach() for name, value in leaves.items()}
+    return Gaussians(
+        means=start.means + footprint * ended["means"],
+        quats=F.normalize(ended["quats"], dim=-1),
+        scales=ended["scales"].exp(),
+        opacities=ended["opacities"].sigmoid(),
+        colors=ended["colors"].clamp(0, 1),
+    )
