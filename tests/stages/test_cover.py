@@ -8,7 +8,7 @@ from lyra.geometry import transform_points
 from lyra.geometry.gaussian_sets import joined
 from lyra.raster import render
 from lyra.stages import CoverConfig, cover
-from lyra.stages.cover import BEHIND, PUSH, PUSHES, _depths, _found, _lifted
+from lyra.stages.cover import BEHIND, PUSH, PUSHES, _depths, _found, _lifted, _Source
 from lyra.structures import Cameras, Conditioning, Frames, Gaussians, InputError, Scene, Trajectory, Views
 
 HEIGHT, WIDTH, TIMES = 48, 64, 5
@@ -179,7 +179,10 @@ def test_a_point_before_the_source_picture_is_pushed_no_farther_than_it_must_be(
     camera = cameras(0.4)[4]
     gap = torch.zeros(HEIGHT, WIDTH, dtype=torch.bool)
     gap[10:20] = True
-    lifted = _lifted(torch.rand(3, HEIGHT, WIDTH), torch.full((HEIGHT, WIDTH), 0.8), gap, camera, views())
+    picture, places = torch.rand(3, HEIGHT, WIDTH), gap.flatten().nonzero()[:, 0]
+    depth = torch.full((HEIGHT, WIDTH), 0.8)
+    lifted = _lifted(picture, depth, places, camera.c2w[0], camera.K[0], _Source.of(views()))
+    torch.testing.assert_close(lifted.colors, picture[:, gap].T)
     z = transform_points(lifted.means, camera.w2c[0])[:, 2]
     expected = []
     for row, column in gap.nonzero().tolist():  # the same, pixel by pixel and step by step

@@ -3,15 +3,16 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
-from lyra.geometry import transform_points, unproject
+from lyra.geometry import transform_points
 from lyra.geometry.gaussian_sets import joined, of_pixels
 from lyra.models.depth import DepthNet, aligned_depth
 from lyra.nn import side_by_side
-from lyra.raster import RenderOptions, render
+from lyra.raster import RenderOptions, rasterize, render
 from lyra.structures import Cameras, Conditioning, Gaussians, InputError, Scene, Views
 
 BEHIND = 1.01
@@ -21,7 +22,8 @@ PUSH, PUSHES = 1.06, 25
 DEPTHS_TOGETHER = 16
 """Frames whose depth is asked for at once where there is no CPU to divide."""
 SAME_POSE = 1e-3
-_NO_DEPTH = RenderOptions(depth=False)
+_NO_DEPTH = RenderOptions(depth=False, check_cameras=False)
+"""Cameras of a path were looked through when it was planned or read."""
 MOMENT_GAPS = 0.002
 """Of a moving scene, gaps of a moment that are smaller than this share of a picture stay."""
 
@@ -80,9 +82,12 @@ def cover(
         return scene
     cameras = [conditionings[view].trajectory.cameras[frame] for view, frame in stops]
     poses, K = (torch.cat([getattr(camera, name) for camera in cameras]) for name in ("c2w", "K"))
-    through = 1 - render(gaussians, replace(cameras[0], c2w=poses, K=K), _NO_DEPTH).alpha
+    everywhere = replace(cameras[0], c2w=poses, K=K)
+    through = 1 - render(gaussians, everywhere, _NO_DEPTH).alpha
     # what is added makes gaps smaller, never larger: where there is none now, there will be none
-    open_at = [at for at, gap in enumerate(through > config.transparency) if _is_large(gap, config)]
+    sizes = (through > config.transparency).flatten(1).sum(dim=1).tolist()
+    open_at = [at for at, size in enumerate(sizes) if size > _smallest(through[at], config)]
+    w2c, source = everywhere.w2c, _Source.of(views)
 
     size = 1 if frames.device.type == "cpu" else DEPTHS_TOGETHER
     batches = [[stops[at] for at in open_at[first : first + size]] for first in range(0, len(open_at), size)]
@@ -94,11 +99,14 @@ def cover(
     depths = chain.from_iterable(side_by_side(depths_of, len(batches), frames.device))
     for at, depth in zip(open_at, depths, strict=True):
         # light passes the old Gaussians and then the new ones, in whatever order they stand
-        left = through[at] * (1 - render(added, cameras[at], _NO_DEPTH).alpha[0])
-        gap = left > config.transparency
-        if _is_large(gap, config):
+        new = rasterize(
+            added.means, added.quats, added.scales, added.opacities, added.colors,
+            w2c[at : at + 1], K[at : at + 1], *depth.shape, _NO_DEPTH,
+        )[2][0]  # fmt: skip
+        gap = (through[at] * (1 - new) > config.transparency).flatten().nonzero()[:, 0]
+        if len(gap) > _smallest(depth, config):
             view, frame = stops[at]
-            added = joined(added, _lifted(frames[view, frame].clamp(0, 1), depth, gap, cameras[at], views))
+            added = joined(added, _lifted(frames[view, frame], depth, gap, poses[at], K[at], source))
     return replace(scene, gaussians=(joined(gaussians, added), *scene.gaussians[1:]))
 
 
@@ -151,16 +159,16 @@ def _found(
 ) -> Gaussians:
     """Gaussians for the gaps that frame ``frame`` of one clip sees."""
     camera, picture = told.trajectory.cameras[frame], picture.clamp(0, 1)
-    gap = render(gaussians, camera).alpha[0] < 1 - config.transparency
-    if not _is_large(gap, config):
+    gap = (render(gaussians, camera, _NO_DEPTH).alpha[0] < 1 - config.transparency).flatten().nonzero()[:, 0]
+    if len(gap) <= _smallest(told.depth[frame], config):
         return gaussians[:0]
     depth = aligned_depth(depth_net, picture[None], told.depth[frame][None], told.mask[frame][None], settled=False)[0]
-    return _lifted(picture, depth, gap, camera, views)
+    return _lifted(picture, depth, gap, camera.c2w[0], camera.K[0], _Source.of(views))
 
 
-def _is_large(gap: Tensor, config: CoverConfig) -> bool:
-    """Whether the pixels of a mask [H, W] are enough to be filled."""
-    return float(gap.sum()) > config.smallest * gap.numel()
+def _smallest(picture: Tensor, config: CoverConfig) -> float:
+    """Up to so many pixels of a picture [H, W] are not worth filling."""
+    return config.smallest * picture.numel()
 
 
 def _depths(
@@ -178,39 +186,58 @@ def _stops(conditionings: Sequence[Conditioning], source: Cameras, every: int) -
     """(view, frame), early frames of all views first; never the source's pose, nor one pose of a clip twice."""
     if every == 0:
         return
-    seen: list[list[Tensor]] = [[source.c2w[0]] for _ in conditionings]
+    poses = [told.trajectory.cameras.c2w.cpu() for told in conditionings]  # where no comparison waits for a GPU
+    seen: list[list[Tensor]] = [[source.c2w[0].cpu()] for _ in conditionings]
     length = max((len(told.trajectory.cameras) for told in conditionings), default=0)
     for frame in range(every, length, every):
         for view, told in enumerate(conditionings):
             if frame >= len(told.trajectory.cameras):
                 continue
-            pose = told.trajectory.cameras.c2w[frame]
+            pose = poses[view][frame]
             if all(float((pose - other).abs().max()) > SAME_POSE for other in seen[view]):
                 seen[view].append(pose)
                 yield view, frame
 
 
-def _lifted(picture: Tensor, depth: Tensor, gap: Tensor, camera: Cameras, views: Views) -> Gaussians:
-    """The pixels ``gap`` [H, W] of a picture [3, H, W] as Gaussians at z ``depth`` [H, W] or farther."""
-    K, c2w = camera.K[0], camera.c2w[0]
-    rays = unproject(torch.ones_like(depth), K, c2w)[gap] - c2w[:3, 3]
-    z, colors = depth[gap], picture[:, gap].T
-    fits = _hidden(c2w[:3, 3] + rays * z[:, None], views)
+class _Source(NamedTuple):
+    """What the source picture shows: w2c [4, 4], K [3, 3], z [H, W]."""
+
+    w2c: Tensor
+    K: Tensor
+    depth: Tensor
+
+    @staticmethod
+    def of(views: Views) -> "_Source":
+        return _Source(views.cameras.w2c[0], views.cameras.K[0], views.depth[0])
+
+
+def _lifted(picture: Tensor, depth: Tensor, gap: Tensor, c2w: Tensor, K: Tensor, source: _Source) -> Gaussians:
+    """Pixels of a picture [3, H, W], ``gap`` [N] their places in a row, as Gaussians at z ``depth`` [H, W] or farther.
+
+    A GPU is waited for twice: for how many stand before the source picture, and for how many are left.
+    """
+    width = depth.shape[1]
+    z, colors = depth.flatten()[gap], picture.flatten(1).T[gap].clamp(0, 1)
+    ahead = torch.ones_like(z)
+    column, row = gap % width + 0.5 * ahead, gap // width + 0.5 * ahead
+    rays = torch.stack([(column - K[0, 2]) / K[0, 0], (row - K[1, 2]) / K[1, 1], ahead], dim=-1) @ c2w[:3, :3].mT
+    eye = c2w[:3, 3]
+    fits = _hidden(eye + rays * z[:, None], source)
     before = (~fits).nonzero()[:, 0]  # the few that stand before the source picture
     pushed = z[before] * PUSH ** torch.arange(1, PUSHES + 1, device=z.device)[:, None]
-    behind = _hidden(c2w[:3, 3] + rays[before] * pushed[..., None], views)
+    behind = _hidden(eye + rays[before] * pushed[..., None], source)
     first = behind.int().argmax(dim=0)[None]
     z[before], fits[before] = pushed.gather(0, first)[0], behind.gather(0, first)[0]
-    z, rays, colors = z[fits], rays[fits], colors[fits]
-    return of_pixels(c2w[:3, 3] + rays * z[:, None], z, colors, K)
+    left = fits.nonzero()[:, 0]
+    z = z[left]
+    return of_pixels(eye + rays[left] * z[:, None], z, colors[left], K)
 
 
-def _hidden(points: Tensor, views: Views) -> Tensor:
+def _hidden(points: Tensor, source: _Source) -> Tensor:
     """[...] whether points [..., 3] lie outside the source picture or behind what it shows."""
-    x, y, z = transform_points(points, views.cameras.w2c[0]).unbind(dim=-1)
-    K, depth = views.cameras.K[0], views.depth[0]
-    height, width = depth.shape
+    x, y, z = transform_points(points, source.w2c).unbind(dim=-1)
+    K, (height, width) = source.K, source.depth.shape
     column, row = x / z * K[0, 0] + K[0, 2], y / z * K[1, 1] + K[1, 2]
     inside = (z > 0) & (column >= 0) & (column < width) & (row >= 0) & (row < height)
-    surface = depth[row.long().clamp(0, height - 1), column.long().clamp(0, width - 1)]
+    surface = source.depth[row.long().clamp(0, height - 1), column.long().clamp(0, width - 1)]
     return ~inside | (z >= BEHIND * surface)

@@ -58,8 +58,10 @@ def thin(
     if config.most == 0 or all(len(each) <= config.most for each in scene.gaussians):
         return scene
     drawn = replace(options or RenderOptions(), depth=False)
-    cameras = [scene.source, *(path.cameras[frame] for path in trajectories for frame in _looked_at(path, moment))]
-    weights = [_PHOTO] + [1.0] * (len(cameras) - 1)
+    each = [scene.source, *(path.cameras[frame] for path in trajectories for frame in _looked_at(path, moment))]
+    c2w, K = (torch.cat([getattr(camera, name) for camera in each]) for name in ("c2w", "K"))
+    cameras = replace(scene.source, c2w=c2w, K=K)
+    weights = torch.tensor([_PHOTO] + [1.0] * (len(each) - 1), device=c2w.device)
     return replace(
         scene, gaussians=tuple(_thinned(each, cameras, weights, config.most, drawn) for each in scene.gaussians)
     )
@@ -70,26 +72,25 @@ def _looked_at(path: Trajectory, moment: int | None) -> list[int]:
     return sorted({*path.middle_and_last} if moment is None else {*path.middle_and_last, moment})
 
 
-def _thinned(
-    gaussians: Gaussians, cameras: Sequence[Cameras], weights: Sequence[float], most: int, options: RenderOptions
-) -> Gaussians:
+def _thinned(gaussians: Gaussians, cameras: Cameras, weights: Tensor, most: int, options: RenderOptions) -> Gaussians:
     if len(gaussians) <= most:
         return gaussians
-    shown = sum(
-        (weight * shown_of(gaussians, camera, options) for weight, camera in zip(weights, cameras, strict=True)),
-        torch.zeros_like(gaussians.opacities),
-    )
+    shown = shown_of(gaussians, cameras, options, weights)
     # a stable order, so that equal ones go from the end: the last to join were the least certain
     return gaussians[shown.sort(descending=True, stable=True).indices[:most].sort().values]
 
 
-def shown_of(gaussians: Gaussians, camera: Cameras, options: RenderOptions | None = None) -> Tensor:
-    """[N] pixels that each Gaussian fills in the pictures of some cameras: the sum of its blending weights.
+def shown_of(
+    gaussians: Gaussians, cameras: Cameras, options: RenderOptions | None = None, weights: Tensor | None = None
+) -> Tensor:
+    """[N] pixels that each Gaussian fills in the pictures of T cameras: the sum of its blending weights.
 
     A render is linear in the colours, so this is the gradient of its sum by one channel of them, as in `recolor`.
+    ``weights`` [T] say how often each picture counts; ``None`` for once.
     """
     with torch.enable_grad():
         colors = gaussians.colors.detach().clone().requires_grad_()
-        rgb = render(replace(gaussians, colors=colors), camera, options or RenderOptions(depth=False)).rgb
-        (found,) = torch.autograd.grad(rgb[:, 0].sum(), colors)
+        rgb = render(replace(gaussians, colors=colors), cameras, options or RenderOptions(depth=False)).rgb
+        often = rgb.new_ones(len(rgb)) if weights is None else weights.to(rgb.device)
+        (found,) = torch.autograd.grad((often[:, None, None] * rgb[:, 0]).sum(), colors)
     return found[:, 0]

@@ -33,6 +33,7 @@ METHODS = ("optimised", "decoder", "scene")
 MOST_STEPS = 1_000_000
 """Their pictures are drawn beforehand, one number each."""
 
+_TURNS = "at first", "again"
 _START_FRAMES, _START_STRIDE, _OPACITY = (8, 16), 2, 0.8
 
 
@@ -79,8 +80,8 @@ def evaluate_optimisation(
     and those of two imagined frames of each clip where the source shows nothing, at predicted depth; nothing is added
     or removed later. Both sides are given the teacher's clips; the time to imagine them is told apart.
 
-    Everything of the first world that is timed runs twice, and the first time, which compiles kernels, does not count.
-    Every line that is told begins with the seconds since the start.
+    What is timed before the fit runs twice for every world, and the first time, which compiles and loads kernels for
+    sizes that were not met before, does not count. Every line that is told begins with the seconds since the start.
 
     Returns:
         ``methods``: by name the scores of held-out frames against the teacher's and the true ones, and seconds and
@@ -115,8 +116,7 @@ def evaluate_optimisation(
         world = picture_world(index, textures, store, size)
         K = world.camera.K
         tell(f"{which}: pictured in {_clock(device) - began:.2f} s")
-        turns = ("with what is compiled", "again") if index == 0 else ("",)
-        for turn in turns:
+        for turn in _TURNS:
             began = _clock(device)
             with torch.no_grad():
                 estimate, _, _ = pipeline.depth_net.infer(world.rgb)
@@ -126,7 +126,7 @@ def evaluate_optimisation(
                 latents = imagine(caches, pipeline.teacher, pipeline.tokenizer, None, protocol.seed)
                 teacher = pipeline.imagine_frames(latents, caches).clamp(0, 1)
             made_clips = _clock(device) - began
-            tell(f"{which}: clips in {made_clips:.2f} s {turn}".rstrip())
+            tell(f"{which}: clips in {made_clips:.2f} s {turn}")
         to_clips.append(made_clips)
         began = _clock(device)
         c2w = torch.stack([path.cameras.c2w for path in paths]).to(device)
@@ -135,7 +135,7 @@ def evaluate_optimisation(
 
         made: dict[str, Gaussians] = {}
         networks = pipeline.decoder, pipeline.tokenizer, pipeline.depth_net
-        for turn in turns:
+        for turn in _TURNS:
             with _timed_forward(pipeline.decoder, device) as passes:
                 began = _clock(device)
                 decoded = decode(views, latents, caches, teacher, *networks)
@@ -143,7 +143,7 @@ def evaluate_optimisation(
             covered = cover(decoded, views, caches, teacher, pipeline.depth_net)
             scene = refine(thin(covered, paths), views, caches, teacher, seed=protocol.seed, unseen=HELD_OUT)
             ended = _clock(device)
-            tell(f"{which}: decoder in {between - began:.2f} s, scene in {ended - began:.2f} s {turn}".rstrip())
+            tell(f"{which}: decoder in {between - began:.2f} s, scene in {ended - began:.2f} s {turn}")
         seconds["decoder"].append(between - began)
         seconds["scene"].append(ended - began)
         forward.append(sum(passes))
