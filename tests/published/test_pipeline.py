@@ -102,6 +102,20 @@ def test_holding_the_networks_otherwise_changes_nothing(
         assert (one - other).abs().flatten().quantile(0.97) < 1e-3, name
 
 
+def test_a_scene_is_refined_only_if_that_is_asked_for(toy_model: Path, photo: Path, result: Result) -> None:
+    assert not {"recolor", "refine"} & {stage.name for stage in result.stages}
+    refined = opened(toy_model).run(photo, replace(OPTIONS, refine=20))
+    assert [stage.name for stage in refined.stages][-2:] == ["refine", "render"]
+    torch.testing.assert_close(refined.frames, result.frames)
+
+    def error(made: Result) -> float:
+        frames = torch.stack([render.rgb for render in made.renders])[:, 1:]  # rays, before a white background
+        return float((frames - made.frames[:, 1:]).square().mean())
+
+    assert error(refined) < 0.97 * error(result), "random weights make tiny, faint Gaussians before a white background"
+    assert len(refined.scene.gaussians[0]) == len(result.scene.gaussians[0])
+
+
 def test_without_a_text_the_cross_attention_is_not_even_loaded(toy_model: Path, photo: Path, result: Result) -> None:
     names = []
     for text in (False, True):
