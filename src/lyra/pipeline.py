@@ -433,10 +433,7 @@ class Pipeline:
         clock: Clock,
     ) -> Scene:
         """The scene brought nearer to the photo and to what was imagined."""
-        steps = self.preset.refine if options.refine is None else options.refine
-        rounds = options.recolor
-        if rounds is None:
-            rounds = 0 if steps else self.preset.recolor
+        steps, rounds = self.preset.settling(options.refine, options.recolor)
         if rounds:
             with clock.stage("recolor"):
                 scene = recolor(scene, views, RecolorConfig(rounds), conditionings, frames)

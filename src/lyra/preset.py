@@ -65,6 +65,14 @@ class Preset:
             return self.width, self.height
         return self.height, self.width
 
+    def settling(self, refine: int | None, recolor: int | None) -> tuple[int, int]:
+        """Steps of refinement, and rounds of recolouring before it: as asked for, else what belongs to these weights.
+
+        What is refined needs no recolouring, so there is none then unless somebody asks for it.
+        """
+        steps = self.refine if refine is None else refine
+        return steps, (0 if steps else self.recolor) if recolor is None else recolor
+
     @property
     def most_gaussians(self) -> int:
         """What a scene is thinned to where the caller names no number; published weights prune by themselves."""

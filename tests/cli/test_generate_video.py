@@ -44,7 +44,6 @@ def no_networks(monkeypatch: pytest.MonkeyPatch) -> None:
         (["--fps", "0.1"], "fps 0.1"),
         (["--cameras", "nowhere.json"], "does not exist"),
         (["--prompt", "a dog"], "--prompt do not work with a video"),
-        (["--refine", "30"], "--refine do not work with a video"),
         (["--depth", "depth.npy", "--candidates", "2"], "--depth, --candidates"),
         (["--quality", "draft", "--eight-bits"], "--quality, --eight-bits do not work with a video"),
     ],

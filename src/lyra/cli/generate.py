@@ -57,10 +57,10 @@ class Generate:
     """Compute in float32 where bfloat16 is faster (GPUs, and processors that have it)."""
     refine: Annotated[int | None, arg(metavar="N", help_behavior_hint="")] = None
     """Steps that fit the scene to the photo and the imagined clips; 0 keeps what the decoder said, and is the default
-    of published networks; of those inside it is 16."""
+    of published networks; of those inside it is 16, and 6 at each time of a video."""
     recolor: Annotated[int | None, arg(metavar="N", help_behavior_hint="")] = None
-    """Rounds that move only the scene's colours towards the photo, for what is not refined: by default 2 then, and of
-    videos; 0 keeps what the decoder said."""
+    """Rounds that move only the scene's colours towards the photo, for what is not refined: by default 2 then; 0 keeps
+    what the decoder said."""
     gaussians: Annotated[int | None, arg(metavar="N", help_behavior_hint="")] = None
     """Most Gaussians of the scene, of a video at each time; those that show least are dropped. 0 keeps all, and is the
     default of published networks; of those inside it is 200000."""
@@ -201,6 +201,7 @@ class Generate:
             "device": self.device,
             "fit": self.fit,
             "exact": self.exact,
+            "refine": self.refine,
             "recolor": self.recolor,
             "gaussians": self.gaussians,
         }
@@ -212,7 +213,6 @@ class Generate:
             depth=self.depth,
             cameras=self.cameras,
             **self.choices_of_both(),
-            refine=self.refine,
             prompt=self.prompt,
             negative=self.negative,
             guidance=self.guidance,

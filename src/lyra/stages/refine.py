@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -19,6 +20,7 @@ _FALLS_TO = 0.3
 _BETAS = 0.6, 0.99
 _FAINTEST = 1e-3
 """Added to the size of gradients: what hardly shows stays as it is."""
+_SAME_POSE = 1e-3
 MOST_STEPS = 100_000
 
 
@@ -41,6 +43,10 @@ class RefineConfig:
             )
         if self.pictures < 1:
             raise InputError(f"{self.pictures} pictures a step are too few; give 1 or more")
+
+
+MOMENT = RefineConfig(steps=6, pictures=2)
+"""Of a moving scene, at each of its moments: a clip of 17 has as many scenes."""
 
 
 def refine(
@@ -76,23 +82,61 @@ def refine(
     Returns:
         The same scene with other Gaussians, as many as before.
     """
-    config = config or RefineConfig()
-    length = frames.shape[1]
     # frame 0 is the photograph
-    taken = [(view, frame) for view in range(len(frames)) for frame in range(1, length) if frame not in set(unseen)]
-    if not config.steps or not taken or not len(scene.gaussians[0]):
-        return scene
-    source = views.cameras[0]
-    targets = torch.cat([views.frames.rgb[:1], *(frames[view, frame][None] for view, frame in taken)]).clamp(0, 1)
-    poses = torch.cat([source.c2w, *(conditionings[view].trajectory.cameras.c2w[frame][None] for view, frame in taken)])
-    lenses = torch.cat([source.K, *(conditionings[view].trajectory.cameras.K[frame][None] for view, frame in taken)])
-    w2c, K = invert_rigid(poses).to(frames.device), lenses.to(frames.device)
-    weights = torch.tensor([_PHOTO] + [1.0] * min(config.pictures, len(taken)), device=frames.device)
-    orders = _orders(len(taken), config, seed)
-    drawn = replace(options or RenderOptions(), depth=False, check_cameras=False)
-    with torch.enable_grad():
-        gaussians = _fitted(scene.gaussians[0], targets, w2c, K, weights, orders, on_step, drawn)
+    taken = [(view, at) for view in range(len(frames)) for at in range(1, frames.shape[1]) if at not in set(unseen)]
+    pictures = _pictures(views, 0, conditionings, frames, taken)
+    gaussians = _fitted(scene.gaussians[0], pictures, config or RefineConfig(), seed, on_step, options)
     return replace(scene, gaussians=(gaussians, *scene.gaussians[1:]))
+
+
+def refine_moment(
+    gaussians: Gaussians,
+    views: Views,
+    time: int,
+    conditionings: Sequence[Conditioning],
+    frames: Tensor,
+    config: RefineConfig | None = None,
+    seed: int = 0,
+) -> Gaussians:
+    """Fit what a moving scene shows at one moment, as `refine`: to that source picture, and to that frame of each clip.
+
+    Args:
+        gaussians: the scene at that moment.
+        views: T source pictures.
+        time: which moment.
+        conditionings, frames: the clips [V, T, 3, H, W], as in `refine`.
+        config: how many steps of how many clips; by default `MOMENT`.
+        seed: of the order in which clips are taken.
+
+    Returns:
+        As many Gaussians as before.
+    """
+    source = views.cameras.c2w[time]
+    away = [told.trajectory.cameras.c2w[time] - source for told in conditionings]
+    taken = [(view, time) for view, other in enumerate(away) if float(other.abs().max()) > _SAME_POSE]
+    return _fitted(gaussians, _pictures(views, time, conditionings, frames, taken), config or MOMENT, seed)
+
+
+class _Pictures(NamedTuple):
+    """What is looked at, the source picture first: rgb [P, 3, H, W] 0…1, w2c [P, 4, 4], K [P, 3, 3]."""
+
+    rgb: Tensor
+    w2c: Tensor
+    K: Tensor
+
+
+def _pictures(
+    views: Views,
+    time: int,
+    conditionings: Sequence[Conditioning],
+    frames: Tensor,
+    taken: Sequence[tuple[int, int]],
+) -> _Pictures:
+    """The source picture ``time`` and the frames (view, frame) ``taken`` of clips."""
+    cameras = [views.cameras[time], *(conditionings[view].trajectory.cameras[frame] for view, frame in taken)]
+    rgb = [views.frames.rgb[time], *(frames[view, frame] for view, frame in taken)]
+    c2w, K = (torch.cat([getattr(camera, name) for camera in cameras]).to(frames.device) for name in ("c2w", "K"))
+    return _Pictures(torch.stack(rgb).clamp(0, 1), invert_rigid(c2w), K)
 
 
 def _orders(count: int, config: RefineConfig, seed: int) -> list[Tensor]:
@@ -107,18 +151,22 @@ def _orders(count: int, config: RefineConfig, seed: int) -> list[Tensor]:
     return orders
 
 
+@torch.enable_grad()
 def _fitted(
     start: Gaussians,
-    targets: Tensor,
-    w2c: Tensor,
-    K: Tensor,
-    weights: Tensor,
-    orders: Sequence[Tensor],
-    on_step: Callable[[int], None] | None,
-    options: RenderOptions,
+    pictures: _Pictures,
+    config: RefineConfig,
+    seed: int,
+    on_step: Callable[[int], None] | None = None,
+    options: RenderOptions | None = None,
 ) -> Gaussians:
-    """Adam over all numbers of Gaussians; each step draws the ``targets`` [P, 3, H, W] that ``orders`` names."""
-    height, width = targets.shape[-2:]
+    """Adam over all numbers of Gaussians; the start itself where there is nothing to do or to look at."""
+    count = len(pictures.rgb) - 1
+    if not config.steps or not count or not len(start):
+        return start
+    drawn = replace(options or RenderOptions(), depth=False, check_cameras=False)
+    device, (height, width) = pictures.rgb.device, pictures.rgb.shape[-2:]
+    weights = torch.tensor([_PHOTO] + [1.0] * min(config.pictures, count), device=device)[:, None, None, None]
     footprint = start.scales.max(dim=1, keepdim=True).values
     leaves = {
         "means": torch.zeros_like(start.means),
@@ -130,15 +178,15 @@ def _fitted(
     leaves = {name: value.detach().float().clone().requires_grad_() for name, value in leaves.items()}
     groups = [{"params": [leaves[name]], "lr": rate} for name, rate in _RATES.items()]
     optimizer = torch.optim.Adam(groups, betas=_BETAS, eps=_FAINTEST, fused=True)
-    for step, order in enumerate(orders):
-        which = order.to(targets.device, non_blocking=True)
+    for step, order in enumerate(_orders(count, config, seed)):
+        rgb, w2c, K = (part[order.to(device, non_blocking=True)] for part in pictures)
         for group, rate in zip(optimizer.param_groups, _RATES.values(), strict=True):
-            group["lr"] = rate * _FALLS_TO ** (step / len(orders))
+            group["lr"] = rate * _FALLS_TO ** (step / config.steps)
         shown, _, _ = rasterize(
             start.means + footprint * leaves["means"], leaves["quats"], leaves["scales"].exp(),
-            leaves["opacities"].sigmoid(), leaves["colors"], w2c[which], K[which], height, width, options,
+            leaves["opacities"].sigmoid(), leaves["colors"], w2c, K, height, width, drawn,
         )  # fmt: skip
-        (weights[:, None, None, None] * (shown - targets[which]) ** 2).sum().backward()
+        (weights * (shown - rgb) ** 2).sum().backward()
         optimizer.step()
         optimizer.zero_grad(set_to_none=True)
         if on_step is not None:

@@ -4,7 +4,7 @@ import math
 from dataclasses import dataclass
 from typing import Literal
 
-from lyra.stages import PerceiveConfig, RecolorConfig, ThinConfig, require_plannable
+from lyra.stages import PerceiveConfig, RecolorConfig, RefineConfig, ThinConfig, require_plannable
 from lyra.structures import InputError
 
 CAMERA_WORDS = ("auto", "static", "colmap")
@@ -26,6 +26,7 @@ class VideoOptions:
         fps: of the previews, ``None`` for that of the pictures.
         seed, steps, trajectories, strength, fov, device, fit, recolor, gaussians, exact: as for a photo; the number of
             Gaussians is that of each time.
+        refine: steps at each time, ``None`` for `lyra.stages.MOMENT`.
         moment_cover: whether gaps are looked for at every time, not only where the cameras are farthest.
     """
 
@@ -42,6 +43,7 @@ class VideoOptions:
     fov: float | None = None
     device: str = "auto"
     fit: Literal["crop", "pad"] = "crop"
+    refine: int | None = None
     recolor: int | None = None
     gaussians: int | None = None
     exact: bool = False
@@ -54,6 +56,7 @@ class VideoOptions:
             raise InputError(f"seed {self.seed} is outside 0…{2**31 - 1}; give a whole number in between")
         if self.fps is not None and not 1 <= self.fps <= 240:
             raise InputError(f"fps {self.fps:g} is outside 1…240; leave it out for the rate of the pictures")
+        RefineConfig(self.refine or 0)
         RecolorConfig(self.recolor or 0)
         ThinConfig(self.gaussians or 0)
         PerceiveConfig(self.fov)

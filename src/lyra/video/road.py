@@ -12,6 +12,7 @@ from lyra.geometry.cameras import intrinsics_from_fov
 from lyra.geometry.gaussian_sets import joined
 from lyra.pipeline import Pipeline
 from lyra.stages import (
+    MOMENT,
     CameraPath,
     RecolorConfig,
     ThinConfig,
@@ -26,6 +27,7 @@ from lyra.stages import (
     locate,
     plan_moving,
     recolor,
+    refine_moment,
     scale_to_depth,
     steady,
     still_cameras,
@@ -196,9 +198,17 @@ class MovingRoad:
                     thin(Scene((one,), views.cameras[time]), trajectories, most, moment=time).gaussians[0]
                     for one, time in zip(sets, moments, strict=True)
                 ]
-        with times("recolor"):
-            rounds = networks.preset.recolor if options.recolor is None else options.recolor
-            sets = [self._recolored(one, views, time, rounds) for one, time in zip(sets, moments, strict=True)]
+        refining = replace(MOMENT, steps=MOMENT.steps if options.refine is None else options.refine)
+        steps, rounds = networks.preset.settling(refining.steps, options.recolor)
+        if rounds:
+            with times("recolor"):
+                sets = [self._recolored(one, views, time, rounds) for one, time in zip(sets, moments, strict=True)]
+        if steps:
+            with times("refine"):
+                sets = [
+                    refine_moment(one, views, time, conditionings, frames, refining, options.seed)
+                    for one, time in zip(sets, moments, strict=True)
+                ]
         made = tuple(
             Moment(chunk.first + time, one, views.cameras[time], count - len(one))
             for one, time, count in zip(sets, moments, counts, strict=True)
