@@ -76,7 +76,7 @@ def test_four_times_in_time_is_causal_and_stands_still() -> None:
 
 @torch.no_grad()
 def test_the_linear_code_keeps_more_of_what_moves_with_half_the_pictures_per_latent() -> None:
-    """Untrained, with as many channels: 4x8x8 halves the error of 8x8x8 where a clip changes fast; both keep a still."""
+    """Untrained, with as many channels: 4x8x8 halves the error of 8x8x8 where a clip changes fast."""
     t = torch.arange(17)[:, None, None]
     fast = waves(17, 64, 64) * (0.75 + 0.25 * torch.cos(0.9 * t))
     slow = waves(1, 64, 64).expand(-1, -1, 17, -1, -1)
