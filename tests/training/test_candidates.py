@@ -139,7 +139,7 @@ def test_networks_of_another_tokenizer_are_refused_with_a_remedy(tiny, tiny_mode
     monkeypatch.setenv("LYRA_WEIGHTS_DIR", str(tiny_models))
     teacher = load_model("teacher/nano", weights_dir=tiny_models, kind=Teacher)
     save_model(teacher, "teacher/nano", teacher.config, storage="fp32", folder=tmp_path / "teacher")
-    words = r"teacher knows latents of 8 channels for 8 pictures, .* makes 6 channels for 4; put a teacher"
+    words = r"teacher knows latents of 8 channels for 8 pictures, .* makes 6 channels for 4; give a teacher"
     with pytest.raises(InputError, match=words):
         make_task(tiny("teacher", steps=1, models=four, init=str(tmp_path / "teacher")), CPU)
     with pytest.raises(InputError, match=words):

@@ -85,8 +85,8 @@ def _require_form(name: str, channels: int, temporal: int, tokenizer: Tokenizer)
     if (channels, temporal) != (tokenizer.channels, tokenizer.temporal):
         raise InputError(
             f"the {name} knows latents of {channels} channels for {temporal} pictures, the tokenizer makes "
-            f"{tokenizer.channels} channels for {tokenizer.temporal}; put a {name} trained with this tokenizer beside "
-            "it in the folder of --models"
+            f"{tokenizer.channels} channels for {tokenizer.temporal}; give a {name} that was trained with this "
+            "tokenizer, beside it in the folder of --models or with --init"
         )
 
 
