@@ -162,10 +162,12 @@ def test_scenes_of_a_store_take_the_place_of_imagined_ones(tiny, tmp_path, monke
 def test_misfits_are_refused_with_a_remedy(tiny):
     with pytest.raises(InputError, match=r"stage small divides 32x64 by 2, .* multiples of 64"):
         make_task(tiny("decoder", steps=1, recipe="progressive"), CPU)
-    tokenizer = SimpleNamespace(channels=8)
+    tokenizer = SimpleNamespace(channels=8, temporal=8)
     recipe = decoder_recipe("official")
-    with pytest.raises(InputError, match=r"latents of 16 channels, the tokenizer makes 8; .*--init"):
+    with pytest.raises(InputError, match=r"latents of 16 channels for 8 pictures, .* makes 8 channels .*--init"):
         check_network(official_static(), tokenizer, recipe)
+    with pytest.raises(InputError, match=r"makes 8 channels for 4, for which no recipe makes a decoder; .*--init"):
+        check_network(DECODER, SimpleNamespace(channels=8, temporal=4), recipe)
     with pytest.raises(InputError, match=r"cameras or times as latents, .*--init"):
         check_network(replace(official_static(), latent_channels=8), tokenizer, recipe)
     late = replace(DECODER, anchors=(Anchor(0, 1), Anchor(24, 2)))

@@ -79,6 +79,28 @@ def test_learns_and_writes_log_pictures_and_weights(tmp_path):
     assert (tmp_path / "step_000200.png").is_file() and (tmp_path / LATEST).is_file()
 
 
+def test_the_seconds_of_a_run_are_those_of_training_without_its_scores(tmp_path, monkeypatch):
+    clock, said, records = [0.0], [], []
+    monkeypatch.setattr(loop.time, "perf_counter", lambda: clock[0])
+
+    class Judged(LineTask):
+        def scores(self):
+            clock[0] += 1000.0
+            return super().scores()
+
+        def pack(self, folder, recipe, scores):
+            records.append(recipe)
+            return super().pack(folder, recipe, scores)
+
+    def tick(step: int) -> None:
+        clock[0] += 1.0
+
+    run_loop(Judged(during=tick), options(tmp_path, steps=11), said.append)
+    (line,) = (line for line in said if line.startswith("depth: "))
+    assert "11 steps in 10 s" in line  # the first step does not count
+    assert records[0]["seconds"] == 10 and records[0]["progress"] == 1
+
+
 def same(one, other) -> bool:
     """Whether two checkpoints hold the same values, bit for bit."""
     if isinstance(one, torch.Tensor):

@@ -6,8 +6,11 @@ import pytest
 import torch
 
 from lyra.cli import main
+from lyra.models.teacher import SwiftTeacher, TeacherConfig
+from lyra.models.tokenizer import NanoTokenizer, NanoTokenizerConfig
 from lyra.structures import InputError
 from lyra.training.frame_choice import choose_frames, choose_targets, choose_view_count
+from lyra.training.networks import shaped
 from lyra.training.recipes import DecoderStage, decoder_recipe, describe, find_recipe
 
 CPU = torch.device("cpu")
@@ -71,6 +74,32 @@ def test_the_command_prints_the_list_and_writes_nothing(capsys, tmp_path, monkey
     assert "AdamW 0.0006" in capsys.readouterr().out
     assert main(["train", "depth", "--steps", "1"]) == 2
     assert "give one with --out" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("name", "temporal", "channels"), [("nano", 8, 64), ("decode", 8, 64), ("8x8x8-32", 8, 32), ("4x8x8-32", 4, 32)]
+)
+def test_a_tokenizer_recipe_has_the_code_that_its_name_says(name, temporal, channels, capsys):
+    recipe = find_recipe("tokenizer", name)
+    made = NanoTokenizer(shaped(NanoTokenizerConfig(), recipe))
+    assert (made.temporal, made.spatial, made.channels) == (temporal, 8, channels)
+    assert made.latent_frames(17) == 1 + 16 // temporal
+    assert main(["train", "tokenizer", "--recipe", name, "--show"]) == 0
+    printed = capsys.readouterr().out
+    assert printed.startswith(f"recipe {name}: AdamW") and (f"latent_channels {channels}" in printed) == (channels < 64)
+    # all candidates learn alike: what differs in their scores comes of the code
+    plain = find_recipe("tokenizer", "nano")
+    assert replace(recipe, name="nano", shape={}, pool=plain.pool) == plain
+
+
+def test_the_large_teacher_has_two_to_three_times_the_parameters():
+    counts = []
+    for name in ("nano", "large"):
+        with torch.device("meta"):
+            made = SwiftTeacher(shaped(TeacherConfig(), find_recipe("teacher", name)))
+        counts.append(sum(parameter.numel() for parameter in made.parameters()))
+    assert counts[0] == 20_991_872 and 2 < counts[1] / counts[0] < 3
+    assert "heads 8, layers 12" in describe(find_recipe("teacher", "large"))
 
 
 def test_exponential_sampling_follows_its_law_without_repetition():

@@ -33,7 +33,8 @@ class Train:
     """Folder of the run: checkpoints, logs, pictures, and at the end the packed network. Needed except for --show."""
     recipe: Annotated[str, arg(metavar="NAME")] = "nano"
     """Set of numbers to train by: nano; for the decoder also progressive, official and dynamic; for the tokenizer also
-    decode; for the teacher also consistency and progressive, which distil the one given with --init to few steps."""
+    decode, 8x8x8-32 and 4x8x8-32; for the teacher also large, and consistency and progressive, which distil the one
+    given with --init to few steps."""
     show: bool = False
     """Print the recipe and do nothing."""
     seconds: Annotated[float | None, arg(metavar="S", help_behavior_hint="")] = None

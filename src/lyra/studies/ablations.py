@@ -15,7 +15,6 @@ from lyra.io.files import replacing
 from lyra.models.decoder import DecoderConfig
 from lyra.models.depth import DepthNet
 from lyra.models.perceptual import SqueezePerceptual
-from lyra.models.teacher import Teacher
 from lyra.models.tokenizer import Tokenizer
 from lyra.results import GenerateOptions
 from lyra.structures import InputError
@@ -31,7 +30,7 @@ from lyra.training.device_data import PathBank, PhotoTiles
 from lyra.training.first_pictures import first_pictures
 from lyra.training.imagined_scenes import ImaginedScenes, imagine_scenes
 from lyra.training.loop import run_loop
-from lyra.training.networks import load_frame_decoder, load_part
+from lyra.training.networks import load_frame_decoder, load_part, load_teacher
 from lyra.training.options import TrainOptions
 from lyra.training.pool import ExamplePool
 from lyra.training.processes import training_device
@@ -216,7 +215,7 @@ class _Bench:
         self.networks = Networks(
             tokenizer,
             load_part("depth/nano", DepthNet, options, device),
-            load_part("teacher/nano", Teacher, options, device),
+            load_teacher(tokenizer, options, device),
             load_frame_decoder(tokenizer, options, device),
         )
         self.recipe = replace(decoder_recipe("nano"), upright_every=0)

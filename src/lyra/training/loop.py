@@ -186,7 +186,7 @@ class _Run:
         if self.stage:
             self._save(elapsed)
             with self._averaged():
-                self._write(self.options.out / STAGES / self.stage, {}, progress)
+                self._write(self.options.out / STAGES / self.stage, {}, elapsed)
         self.stage = name
         self.notify(f"stage {name} begins at step {self.step}, {100 * progress:.0f} % of the run")
 
@@ -228,27 +228,27 @@ class _Run:
     def _pack(self, done: bool) -> Path:
         """Score a finished run; write the averaged weights of any."""
         scores: dict[str, float] = {}
+        seconds = self.elapsed  # of training, which the scores are not
         with self._averaged():
             if done and self.options.score:
                 self._pictures()
                 if self.rank == 0 or self.options.shard:
                     scores = self.task.scores()
-            seconds = self.elapsed
             self.notify(f"{self.options.task}: {self.step} steps in {seconds:.0f} s, {json.dumps(scores)}")
-            packed = self._write(self.options.out, scores, _progress(self.options, self.step, seconds))
+            packed = self._write(self.options.out, scores, seconds)
         if not done:
             self.notify(f"stopped before its limit; the same command with --resume goes on at step {self.step}")
         self.log.close()
         self.agreement.wait()
         return packed
 
-    def _write(self, folder: Path, scores: dict[str, float], progress: float) -> Path:
-        """Pack the current weights; every process learns the path, process 0 writes."""
+    def _write(self, folder: Path, scores: dict[str, float], seconds: float) -> Path:
+        """Pack the current weights after ``seconds`` of training; every process learns the path, process 0 writes."""
         recipe = {
             "options": self.options.as_record(),
             "steps": self.step,
-            "seconds": round(self.elapsed, 1),
-            "progress": round(min(progress, 1.0), 3),
+            "seconds": round(seconds, 1),
+            "progress": round(min(_progress(self.options, self.step, seconds), 1.0), 3),
             "processes": self.size,
         }
         own = self.task.network

@@ -1,19 +1,26 @@
 """Networks that a task builds on or starts from."""
 
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import torch
 from torch import nn
 
 from lyra.hub import ModelCard, config_from_dict, list_models, load_model
 from lyra.hub.registry import config_class, model_class
-from lyra.models.tokenizer import FrameDecoder, NanoTokenizer, Tokenizer
+from lyra.models.teacher import Teacher, TeacherConfig
+from lyra.models.tokenizer import FrameDecoder, FrameDecoderConfig, NanoTokenizer, Tokenizer
 from lyra.structures import InputError
 from lyra.training.checkpoint import LATEST, UNREADABLE
 from lyra.training.options import TrainOptions
+from lyra.training.recipes import Recipe
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
 
 _Network = TypeVar("_Network", bound=nn.Module)
+_Config = TypeVar("_Config", bound="DataclassInstance")
 
 INNER = {"text/nano": "encoder.", "frames/nano": "decoder."}
 """Networks that are a part of what is trained, and what the names of that part begin with."""
@@ -36,9 +43,71 @@ def load_frame_decoder(tokenizer: Tokenizer, options: TrainOptions, device: torc
     """What makes pixels of a tokenizer's latents beside its own decoder: there is one for the nano tokenizer.
 
     Raises:
-        InputError: as `load_part`.
+        InputError: as `load_part`, or the decoder is another tokenizer's.
     """
-    return load_part("frames/nano", FrameDecoder, options, device) if tokenizer.name == NanoTokenizer.name else None
+    if tokenizer.name != NanoTokenizer.name:
+        return None
+    decoder = load_part("frames/nano", FrameDecoder, options, device)
+    require_frames_of(decoder.config, tokenizer)
+    return decoder
+
+
+def load_teacher(tokenizer: Tokenizer, options: TrainOptions, device: torch.device) -> Teacher:
+    """The teacher that imagines the latents of a tokenizer.
+
+    Raises:
+        InputError: as `load_part`, or the teacher is another tokenizer's.
+    """
+    teacher = load_part("teacher/nano", Teacher, options, device)
+    require_latents_of(teacher.config, tokenizer)
+    return teacher
+
+
+def require_latents_of(teacher: TeacherConfig, tokenizer: Tokenizer) -> None:
+    """Refuse a teacher that imagines latents of another form than a tokenizer makes.
+
+    Raises:
+        InputError: another number of channels, or of pictures per latent frame.
+    """
+    _require_form("teacher", teacher.latent_channels, teacher.mask_channels, tokenizer)
+
+
+def require_frames_of(decoder: FrameDecoderConfig, tokenizer: Tokenizer) -> None:
+    """Refuse a frame decoder that reads latents of another form than a tokenizer makes.
+
+    Raises:
+        InputError: another number of channels, or of pictures per latent frame.
+    """
+    _require_form("frame decoder", decoder.latent_channels, decoder.patch * decoder.temporal_merge, tokenizer)
+
+
+def _require_form(name: str, channels: int, temporal: int, tokenizer: Tokenizer) -> None:
+    if (channels, temporal) != (tokenizer.channels, tokenizer.temporal):
+        raise InputError(
+            f"the {name} knows latents of {channels} channels for {temporal} pictures, the tokenizer makes "
+            f"{tokenizer.channels} channels for {tokenizer.temporal}; give a {name} that was trained with this "
+            "tokenizer, beside it in the folder of --models or with --init"
+        )
+
+
+def shaped(config: _Config, recipe: Recipe) -> _Config:
+    """A configuration with the numbers that a recipe sets."""
+    return replace(config, **recipe.shape)
+
+
+def require_shape(config: Any, recipe: Recipe, given: str) -> None:
+    """Refuse to start from a network of another shape than the recipe's.
+
+    Raises:
+        InputError: the first number that differs.
+    """
+    for name, value in recipe.shape.items():
+        found = getattr(config, name)
+        if found != value:
+            raise InputError(
+                f"the recipe {recipe.name} has {name} {value}, {given} has {found}; leave --init out, or take the "
+                "recipe nano, which goes on with any shape"
+            )
 
 
 def load_start(given: str, kind: type[_Network]) -> _Network:

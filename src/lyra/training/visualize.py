@@ -13,14 +13,13 @@ from lyra.io.ply import write_ply
 from lyra.metrics import psnr
 from lyra.models.decoder import GaussianDecoder
 from lyra.models.depth import DepthNet
-from lyra.models.teacher import Teacher
 from lyra.models.tokenizer import Tokenizer
 from lyra.raster import RenderOptions, rasterize
 from lyra.stages.decode import prepare_inputs
 from lyra.structures import Gaussians, InputError
 from lyra.training.device_data import PathBank, PhotoTiles, random_intrinsics
 from lyra.training.imagined_scenes import ImaginedScenes, imagine_scenes
-from lyra.training.networks import load_frame_decoder, load_part, load_start
+from lyra.training.networks import load_frame_decoder, load_part, load_start, load_teacher
 from lyra.training.options import TrainOptions
 from lyra.training.processes import training_device
 from lyra.training.run_layout import STAGES
@@ -98,7 +97,7 @@ def _fixed_scenes(
 ) -> ImaginedScenes:
     """Two scenes, six clips each: a world and a photograph that no training sees."""
     depth_net = load_part("depth/nano", DepthNet, options, device)
-    teacher = load_part("teacher/nano", Teacher, options, device)
+    teacher = load_teacher(tokenizer, options, device)
     frames = load_frame_decoder(tokenizer, options, device)
     textures = load_textures(options.textures, "val")
     torch.manual_seed(SEED)

@@ -14,7 +14,6 @@ from lyra.hub import load_model, save_model
 from lyra.metrics import psnr
 from lyra.models.decoder import DecoderConfig, DecoderInputs, GaussianBatch, GaussianDecoder
 from lyra.models.depth import DepthNet
-from lyra.models.teacher import Teacher
 from lyra.models.tokenizer import Tokenizer
 from lyra.raster import RenderOptions, rasterize
 from lyra.stages.decode import Anchors, prepare_inputs
@@ -26,7 +25,7 @@ from lyra.training.first_pictures import first_pictures
 from lyra.training.frame_choice import choose_targets, choose_view_count
 from lyra.training.imagined_scenes import ImaginedScenes, imagine_scenes
 from lyra.training.losses import gradient_loss, scale_invariant_depth_loss
-from lyra.training.networks import load_frame_decoder, load_part, load_start
+from lyra.training.networks import load_frame_decoder, load_part, load_start, load_teacher
 from lyra.training.options import TrainOptions
 from lyra.training.pool import ExamplePool, RefreshPlan, is_upright
 from lyra.training.processes import rank_and_size
@@ -66,8 +65,10 @@ class DecoderTask(PooledTask):
         for stage in self.recipe.stages:
             check_size(stage, options)
         self.tokenizer: Tokenizer = load_part("tokenizer/nano", Tokenizer, options, device)
+        if not options.init:  # said before the teacher and the frame decoder are missed: they alone would not help
+            check_network(self.recipe.network(), self.tokenizer, self.recipe)
         self.depth_net = load_part("depth/nano", DepthNet, options, device)
-        self.teacher = load_part("teacher/nano", Teacher, options, device)
+        self.teacher = load_teacher(self.tokenizer, options, device)
         self.frame_decoder = load_frame_decoder(self.tokenizer, options, device)
         self.perceptual = load_model("perceptual/squeeze", device=device)
         textures = load_textures(options.textures, "train")
@@ -314,10 +315,11 @@ def check_network(config: DecoderConfig, tokenizer: Tokenizer, recipe: DecoderRe
         InputError: another tokenizer's, one that needs more than training makes, or anchors behind the last frame.
     """
     remedy = "give a decoder that fits with --init, such as decoder/nano"
-    if config.latent_channels != tokenizer.channels:
+    if (config.latent_channels, config.temporal) != (tokenizer.channels, tokenizer.temporal):
         raise InputError(
-            f"the decoder reads latents of {config.latent_channels} channels, the tokenizer makes "
-            f"{tokenizer.channels}; {remedy}, or the other tokenizer with --models"
+            f"the decoder reads latents of {config.latent_channels} channels for {config.temporal} pictures, the "
+            f"tokenizer makes {tokenizer.channels} channels for {tokenizer.temporal}, for which no recipe makes a "
+            f"decoder; {remedy}, or the other tokenizer with --models"
         )
     if config.rays != "pooled" or config.use_time:
         raise InputError(f"the decoder reads cameras or times as latents, which training does not make; {remedy}")

@@ -10,7 +10,6 @@ from lyra.hub import load_model, save_model
 from lyra.metrics import psnr
 from lyra.models.depth import DepthNet
 from lyra.models.perceptual import SqueezePerceptual
-from lyra.models.teacher import Teacher
 from lyra.models.tokenizer import FrameDecoder, FrameDecoderConfig, NanoTokenizer
 from lyra.stages.frames import decode_frames
 from lyra.training.adversary import critic_loss, deception_loss
@@ -20,7 +19,7 @@ from lyra.training.credits import CREDITS, LICENCE
 from lyra.training.device_data import PathBank, PhotoTiles
 from lyra.training.imagined_latents import imagine_latents
 from lyra.training.losses import gradient_loss
-from lyra.training.networks import load_part, load_start
+from lyra.training.networks import load_part, load_start, load_teacher, require_frames_of
 from lyra.training.options import TrainOptions
 from lyra.training.pool import ExamplePool, RefreshPlan
 from lyra.training.processes import rank_and_size
@@ -64,6 +63,9 @@ class FramesTask(PooledTask):
     The decoder sees what the teacher imagines of worlds and of moving photographs, in some refreshes the latents of
     the true frames. Photographs move as flat pictures under the visibility masks of worlds, so that in their case what
     is hidden is known exactly.
+
+    Raises:
+        InputError: the teacher, or the decoder to start from, is another tokenizer's.
     """
 
     def __init__(self, options: TrainOptions, device: torch.device, step: int = 0) -> None:
@@ -73,7 +75,7 @@ class FramesTask(PooledTask):
         self.crop = min(CROP, options.height, options.width)
         self.tokenizer = load_part("tokenizer/nano", NanoTokenizer, options, device)
         self.depth_net = load_part("depth/nano", DepthNet, options, device)
-        self.teacher = load_part("teacher/nano", Teacher, options, device)
+        self.teacher = load_teacher(self.tokenizer, options, device)
         self.perceptual = load_model("perceptual/squeeze", device=device, kind=SqueezePerceptual)
         textures = load_textures(options.textures, "train")
         self.store = textures.to(device)
@@ -105,7 +107,9 @@ class FramesTask(PooledTask):
 
     def _first_model(self) -> FrameDecoder:
         if self.options.init:
-            return load_start(self.options.init, FrameDecoder)
+            start = load_start(self.options.init, FrameDecoder)
+            require_frames_of(start.config, self.tokenizer)
+            return start
         sizes = self.tokenizer.config
         fine, coarse = sizes.blocks
         model = FrameDecoder(

@@ -1,5 +1,6 @@
 """Train the teacher: denoise latent clips of worlds, told what the 3D cache shows from the same cameras."""
 
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -12,9 +13,10 @@ from lyra.diffusion import precondition
 from lyra.hub import save_model
 from lyra.metrics import psnr
 from lyra.models.depth import DepthNet
-from lyra.models.teacher import Teacher, TeacherConfig, TeacherInputs, empty_cache
+from lyra.models.teacher import SwiftTeacher, Teacher, TeacherConfig, TeacherInputs, empty_cache
 from lyra.models.text import TextEncoder
 from lyra.models.tokenizer import Tokenizer
+from lyra.nn import reduced_precision
 from lyra.stages.frames import decode_frames
 from lyra.stages.imagine import teacher_inputs
 from lyra.structures import InputError
@@ -24,7 +26,7 @@ from lyra.training.credits import CREDITS, LICENCE
 from lyra.training.device_data import PathBank, PhotoTiles
 from lyra.training.imagined_latents import imagine_latents
 from lyra.training.lifted_photos import lifted_clips
-from lyra.training.networks import load_part, load_start
+from lyra.training.networks import load_part, load_start, require_latents_of, require_shape, shaped
 from lyra.training.options import TrainOptions
 from lyra.training.pool import ExamplePool, RefreshPlan, is_upright
 from lyra.training.processes import rank_and_size
@@ -56,6 +58,8 @@ HIGH_STILLS = 0.2
 """The same for first pictures, which many steps make."""
 STILL_LEVELS = (0.7, 2.0, 6.0)
 """Noise levels at which the scores ask how much the text helps."""
+TIMED_CLIPS = 5
+"""Clips that are imagined one after another to say how long one takes."""
 Denoise = Callable[[Tensor, Tensor, TeacherInputs], Tensor]
 
 
@@ -69,6 +73,12 @@ class TeacherTask(PooledTask):
     Every clip of a world comes with a caption, read by the frozen text encoder; photographs have none. A share of the
     examples (`TrainOptions.stills`) are not clips but first pictures of which nothing is given but the text; all of
     these are of landscape format, which saves compiling a fourth shape.
+
+    A teacher that starts from nothing takes the form of its latents, and how many masks belong to one latent frame,
+    from the tokenizer.
+
+    Raises:
+        InputError: a teacher to start from that is another tokenizer's or of another shape than the recipe's.
     """
 
     def __init__(self, options: TrainOptions, device: torch.device, step: int = 0) -> None:
@@ -129,9 +139,16 @@ class TeacherTask(PooledTask):
 
     def _first_model(self) -> Teacher:
         """The network to start from, told that it reads texts; the number of text tokens touches no weight."""
-        options = self.options
+        options, tokenizer = self.options, self.tokenizer
+        recipe = find_recipe("teacher", options.recipe, options.from_stage)
         start = load_start(options.init, Teacher) if options.init else None
-        config = start.config if start is not None else TeacherConfig()
+        if start is not None:
+            config = start.config
+            require_shape(config, recipe, str(options.init))
+            require_latents_of(config, tokenizer)
+        else:
+            config = replace(TeacherConfig(), latent_channels=tokenizer.channels, mask_channels=tokenizer.temporal)
+            config = shaped(config, recipe)
         wanted = self.text_encoder.config
         if wanted.output != config.text_dim:
             raise InputError(
@@ -280,7 +297,9 @@ class TeacherTask(PooledTask):
     def scores(self) -> dict[str, float]:
         """PSNR of warp and teacher against true novel views, whole frames and holes, for several step counts.
 
-        Holes are scored where a frame has enough of them; a clip set without any has no such score.
+        Holes are scored where a frame has enough of them; a clip set without any has no such score. Beside them stand
+        the true clips through the tokenizer and back (``coded``), which no teacher of its latents can pass, and the
+        seconds that one clip takes.
         """
         count = 12 if self.device.type == "cuda" else 1
         scores: dict[str, float] = {}
@@ -288,12 +307,40 @@ class TeacherTask(PooledTask):
             clips, warped, imagined, mask = self._validate("test", count, steps)
             truth, holes = clips[:, 1:].flatten(0, 1), ~mask[:, 1:].flatten(0, 1)
             some = holes.flatten(1).sum(dim=1) > 200
-            for name, video in (("warp", warped), (f"steps{steps}", imagined)):
+            videos = {"warp": warped, f"steps{steps}": imagined}
+            if steps == 1:
+                videos["coded"] = self._coded(clips, warped, mask)
+                if not self.options.shard:
+                    scores["seconds_per_clip"] = self._seconds_per_clip(clips[:1], warped[:1], mask[:1])
+            for name, video in videos.items():
                 frames = video[:, 1:].flatten(0, 1)
                 scores[f"psnr_{name}"] = round(float(psnr(frames, truth).mean()), 2)
                 if bool(some.any()):
                     scores[f"holes_{name}"] = round(float(psnr(frames[some], truth[some], holes[some]).mean()), 2)
         return scores | (self._text_scores(4 * count) if self.stills else {})
+
+    @torch.no_grad()
+    def _coded(self, clips: Tensor, warped: Tensor, mask: Tensor) -> Tensor:
+        """Clips [B, T, 3, H, W] as their latents show them."""
+        latents = torch.cat([self.tokenizer.encode(clip[None].transpose(1, 2)) for clip in clips])
+        return decode_frames(latents, warped, mask, self.tokenizer)
+
+    @torch.no_grad()
+    def _seconds_per_clip(self, clip: Tensor, warped: Tensor, mask: Tensor) -> float:
+        """Median seconds from one clip's cache to its frames in the network's own number of steps.
+
+        Asked is the network that the finished road asks, in its precision; a first clip, which is slower, is left out.
+        """
+        teacher = SwiftTeacher(self.model.config).to(self.device).eval()
+        teacher.load_state_dict(self.model.state_dict())
+        taken = []
+        for _ in range(1 + TIMED_CLIPS):
+            began = time.perf_counter()
+            with reduced_precision(self.device):
+                latents = imagine_latents(teacher, self.tokenizer, clip[:, 0], warped, mask)
+            decode_frames(latents, warped, mask, self.tokenizer).mean().item()  # waits for the device
+            taken.append(time.perf_counter() - began)
+        return round(sorted(taken[1:])[TIMED_CLIPS // 2], 4)
 
     @torch.no_grad()
     def _text_scores(self, worlds: int) -> dict[str, float]:

@@ -13,11 +13,11 @@ from lyra.structures import InputError
 from lyra.training.credits import CREDITS, LICENCE
 from lyra.training.device_data import PathBank, PhotoTiles
 from lyra.training.losses import gradient_loss
-from lyra.training.networks import load_start
+from lyra.training.networks import load_start, require_shape, shaped
 from lyra.training.options import TrainOptions
 from lyra.training.pool import ExamplePool, RefreshPlan
 from lyra.training.processes import rank_and_size
-from lyra.training.recipes import DECODE, find_recipe
+from lyra.training.recipes import DECODE, Recipe, find_recipe
 from lyra.training.recorded import RecordedCalls, records_calls
 from lyra.training.seeds import REFRESH, first_world, own_randomness
 from lyra.training.task import PooledTask
@@ -38,7 +38,7 @@ class TokenizerTask(PooledTask):
     """L1 + 2 MSE + a little perceptual distance on 17-frame crops; two thirds filmed worlds, the rest photographs.
 
     Raises:
-        InputError: the recipe ``decode`` without a tokenizer to start from.
+        InputError: the recipe ``decode`` without a tokenizer to start from, or one of another shape than the recipe's.
     """
 
     slow_prefixes: tuple[str, ...] = ("patch_in", "merge", "to_latent", "from_latent", "split", "patch_out")
@@ -60,8 +60,7 @@ class TokenizerTask(PooledTask):
         )
         self.paths = PathBank(FRAMES, device, options.seed)
         self.perceptual = load_model("perceptual/squeeze", device=device)
-        model = load_start(options.init, NanoTokenizer) if options.init else NanoTokenizer(NanoTokenizerConfig())
-        self.model = model.to(device).train()
+        self.model = self._first_model(recipe).to(device).train()
         if self.latents_stay:
             for name in ENCODING:
                 getattr(self.model, name).requires_grad_(False)
@@ -75,6 +74,14 @@ class TokenizerTask(PooledTask):
             equalise(self.model, torch.cat([self._crops() for _ in range(2)]))
         if options.compile:
             self.model.compile()
+
+    def _first_model(self, recipe: Recipe) -> NanoTokenizer:
+        given = self.options.init
+        if not given:
+            return NanoTokenizer(shaped(NanoTokenizerConfig(), recipe))
+        start = load_start(given, NanoTokenizer)
+        require_shape(start.config, recipe, given)
+        return start
 
     def use(self, network: nn.Module) -> None:
         """Take the network for the following steps; alone on a GPU its kernels are recorded and replayed."""
