@@ -8,7 +8,7 @@ import torch
 
 from lyra.metrics import psnr
 from lyra.raster import RenderOptions, rasterize, render
-from lyra.stages import RefineConfig, refine
+from lyra.stages import RefineConfig, refine, refine_moment
 from lyra.structures import Cameras, Frames, Gaussians, InputError, Scene, Trajectory, Views
 
 HEIGHT, WIDTH, TIMES, COUNT = 32, 48, 5, 60
@@ -159,3 +159,30 @@ def test_the_same_seed_gives_the_same_scene_and_no_steps_the_scene_itself():
     for choices in ({"steps": -1}, {"steps": 10**6}, {"pictures": 0}):
         with pytest.raises(InputError, match=r"; (0|give)"):
             RefineConfig(**choices)
+
+
+def test_a_moment_is_fitted_to_its_own_picture_and_to_that_frame_of_the_clips():
+    start = moved(cloud(1))
+    views, told, clips = seen(cloud(1))
+    path = cameras()
+    standing = replace(path, c2w=torch.eye(4).repeat(TIMES, 1, 1))
+    moments = Views(
+        Frames(views.frames.rgb.repeat(TIMES, 1, 1, 1)), views.depth.repeat(TIMES, 1, 1),
+        views.mask.repeat(TIMES, 1, 1), standing,
+    )  # fmt: skip
+
+    def made(clips: torch.Tensor, time: int = 3) -> Gaussians:
+        return refine_moment(start, moments, time, told, clips, RefineConfig(8, pictures=2))
+
+    found = made(clips)
+
+    def agreement(gaussians: Gaussians, frame: int) -> float:
+        return float(psnr(render(gaussians, path[frame]).rgb, clips[0, frame : frame + 1]).mean())
+
+    assert agreement(found, 3) > agreement(start, 3) + 3 and agreement(found, 0) > agreement(start, 0) + 3
+    changed = clips.clone()
+    changed[:, 4] = 0.5
+    assert torch.equal(made(changed).means, found.means), "other moments are not looked at"
+    changed[:, 3] = 0.5
+    assert not torch.allclose(made(changed).colors, found.colors, atol=1e-3)
+    assert made(clips, time=0) is start, "every clip begins at the source: there is nothing to look at"

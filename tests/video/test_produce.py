@@ -58,7 +58,7 @@ def test_a_short_tripod_clip_becomes_a_folder_with_everything_in_it(clip, networ
 
 
 def test_every_time_has_at_most_as_many_gaussians_as_were_asked_for(clip, networks, tmp_path):
-    choices = {"stride": 1, "times": "3", "recolor": 0, "refine": 0}
+    choices = {"stride": 1, "times": "3", "recolor": 0}
     most = 5800
     whole, _ = produced(clip(17), tmp_path / "whole", networks, gaussians=0, **choices)
     thinned, _ = produced(clip(17), tmp_path / "thinned", networks, gaussians=most, **choices)

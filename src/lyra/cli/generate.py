@@ -57,7 +57,7 @@ class Generate:
     """Compute in float32 where bfloat16 is faster (GPUs, and processors that have it)."""
     refine: Annotated[int | None, arg(metavar="N", help_behavior_hint="")] = None
     """Steps that fit the scene to the photo and the imagined clips; 0 keeps what the decoder said, and is the default
-    of published networks; of those inside it is 16, and 6 at each time of a video."""
+    of published networks and of videos; of photos with the networks inside it is 16."""
     recolor: Annotated[int | None, arg(metavar="N", help_behavior_hint="")] = None
     """Rounds that move only the scene's colours towards the photo, for what is not refined: by default 2 then; 0 keeps
     what the decoder said."""

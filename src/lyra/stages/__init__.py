@@ -14,14 +14,13 @@ from lyra.stages.locate import CameraPath, locate, scale_to_depth, still_cameras
 from lyra.stages.perceive import PerceiveConfig, perceive
 from lyra.stages.plan import plan, plan_moving, require_plannable
 from lyra.stages.recolor import RecolorConfig, recolor
-from lyra.stages.refine import MOMENT, RefineConfig, refine, refine_moment
+from lyra.stages.refine import RefineConfig, refine, refine_moment
 from lyra.stages.steady import SteadyConfig, steady
 from lyra.stages.thin import ThinConfig, thin
 from lyra.stages.warp import warp, warp_clips, warp_moving, warp_moving_clips
 from lyra.stages.warp_published import grow_cache, start_cache, warp_published, warp_video
 
 __all__ = [
-    "MOMENT",
     "CameraPath",
     "Candidate",
     "CoverConfig",

@@ -101,7 +101,7 @@ def cover(
         # light passes the old Gaussians and then the new ones, in whatever order they stand
         new = rasterize(
             added.means, added.quats, added.scales, added.opacities, added.colors,
-            w2c[at : at + 1], K[at : at + 1], *depth.shape, _NO_DEPTH,
+            w2c[at : at + 1], K[at : at + 1], depth.shape[0], depth.shape[1], _NO_DEPTH,
         )[2][0]  # fmt: skip
         gap = (through[at] * (1 - new) > config.transparency).flatten().nonzero()[:, 0]
         if len(gap) > _smallest(depth, config):

@@ -45,10 +45,6 @@ class RefineConfig:
             raise InputError(f"{self.pictures} pictures a step are too few; give 1 or more")
 
 
-MOMENT = RefineConfig(steps=6, pictures=2)
-"""Of a moving scene, at each of its moments: a clip of 17 has as many scenes."""
-
-
 def refine(
     scene: Scene,
     views: Views,
@@ -95,17 +91,19 @@ def refine_moment(
     time: int,
     conditionings: Sequence[Conditioning],
     frames: Tensor,
-    config: RefineConfig | None = None,
+    config: RefineConfig,
     seed: int = 0,
 ) -> Gaussians:
     """Fit what a moving scene shows at one moment, as `refine`: to that source picture, and to that frame of each clip.
+
+    Each moment is seen from other cameras, and what stands still is fitted anew in each: it flickers more.
 
     Args:
         gaussians: the scene at that moment.
         views: T source pictures.
         time: which moment.
         conditionings, frames: the clips [V, T, 3, H, W], as in `refine`.
-        config: how many steps of how many clips; by default `MOMENT`.
+        config: how many steps of how many clips.
         seed: of the order in which clips are taken.
 
     Returns:
@@ -114,7 +112,7 @@ def refine_moment(
     source = views.cameras.c2w[time]
     away = [told.trajectory.cameras.c2w[time] - source for told in conditionings]
     taken = [(view, time) for view, other in enumerate(away) if float(other.abs().max()) > _SAME_POSE]
-    return _fitted(gaussians, _pictures(views, time, conditionings, frames, taken), config or MOMENT, seed)
+    return _fitted(gaussians, _pictures(views, time, conditionings, frames, taken), config, seed)
 
 
 class _Pictures(NamedTuple):

@@ -26,7 +26,7 @@ class VideoOptions:
         fps: of the previews, ``None`` for that of the pictures.
         seed, steps, trajectories, strength, fov, device, fit, recolor, gaussians, exact: as for a photo; the number of
             Gaussians is that of each time.
-        refine: steps at each time, ``None`` for `lyra.stages.MOMENT`.
+        refine: steps at each time, ``None`` for none: what stands still flickers more with every one of them.
         moment_cover: whether gaps are looked for at every time, not only where the cameras are farthest.
     """
 

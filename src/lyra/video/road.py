@@ -12,9 +12,9 @@ from lyra.geometry.cameras import intrinsics_from_fov
 from lyra.geometry.gaussian_sets import joined
 from lyra.pipeline import Pipeline
 from lyra.stages import (
-    MOMENT,
     CameraPath,
     RecolorConfig,
+    RefineConfig,
     ThinConfig,
     background_plate,
     behind,
@@ -39,6 +39,8 @@ from lyra.structures import Cameras, Conditioning, Frames, Gaussians, Latents, S
 from lyra.video.chunks import Chunk
 from lyra.video.options import VideoOptions
 
+_CLIPS_A_STEP = 2
+"""Clips that each step of refining a moment looks at, beside the source picture."""
 _COVERED = (1.0, 0.5)
 """Where, as a share of the clip, gaps are filled for all times: the cameras are far away there."""
 _LARGEST_POOL = 250_000
@@ -198,7 +200,7 @@ class MovingRoad:
                     thin(Scene((one,), views.cameras[time]), trajectories, most, moment=time).gaussians[0]
                     for one, time in zip(sets, moments, strict=True)
                 ]
-        refining = replace(MOMENT, steps=MOMENT.steps if options.refine is None else options.refine)
+        refining = RefineConfig(options.refine or 0, pictures=_CLIPS_A_STEP)
         steps, rounds = networks.preset.settling(refining.steps, options.recolor)
         if rounds:
             with times("recolor"):
