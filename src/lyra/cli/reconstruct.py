@@ -32,8 +32,8 @@ class Reconstruct:
     """Folder for the scenes; each record becomes a scene folder of its name in it."""
     record: Annotated[tuple[str, ...], arg(metavar="NAME", help_behavior_hint="")] = ()
     """Only these records: whole names, or beginnings that fit one record. By default all."""
-    refine: Annotated[int, arg(metavar="N")] = 16
-    """Steps that fit a scene to its picture and the stored clips; 0 keeps what the decoder said."""
+    refine: Annotated[int | None, arg(metavar="N", help_behavior_hint="")] = None
+    """Steps that fit a scene to its picture and the stored clips, by default 16; 0 keeps what the decoder said."""
     recolor: Annotated[int | None, arg(metavar="N", help_behavior_hint="")] = None
     """Rounds that move only a scene's colours towards its picture; by default 2 where it is not refined."""
     gaussians: Annotated[int, arg(metavar="N")] = 200_000
@@ -58,7 +58,7 @@ class Reconstruct:
         from lyra.stages import RecolorConfig, RefineConfig, ThinConfig
         from lyra.structures import InputError
 
-        RefineConfig(self.refine)
+        RefineConfig(self.refine or 0)
         RecolorConfig(self.recolor or 0)
         ThinConfig(self.gaussians)
         source = open_records(self.source, LatentSpace.of(load_model("tokenizer/nano", kind=Tokenizer)))

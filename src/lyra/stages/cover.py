@@ -9,10 +9,11 @@ import torch
 from torch import Tensor
 
 from lyra.geometry import transform_points
+from lyra.geometry.constants import SAME_POSE
 from lyra.geometry.gaussian_sets import joined, of_pixels
 from lyra.models.depth import DepthNet, aligned_depth
 from lyra.nn import side_by_side
-from lyra.raster import RenderOptions, rasterize, render
+from lyra.raster import RenderOptions, render
 from lyra.structures import Cameras, Conditioning, Gaussians, InputError, Scene, Views
 
 BEHIND = 1.01
@@ -21,7 +22,6 @@ PUSH, PUSHES = 1.06, 25
 """A point that would stand before the source picture is moved away along its ray, so much and so often."""
 DEPTHS_TOGETHER = 16
 """Frames whose depth is asked for at once where there is no CPU to divide."""
-SAME_POSE = 1e-3
 _NO_DEPTH = RenderOptions(depth=False, check_cameras=False)
 """Cameras of a path were looked through when it was planned or read."""
 MOMENT_GAPS = 0.002
@@ -82,12 +82,11 @@ def cover(
         return scene
     cameras = [conditionings[view].trajectory.cameras[frame] for view, frame in stops]
     poses, K = (torch.cat([getattr(camera, name) for camera in cameras]) for name in ("c2w", "K"))
-    everywhere = replace(cameras[0], c2w=poses, K=K)
-    through = 1 - render(gaussians, everywhere, _NO_DEPTH).alpha
+    through = 1 - render(gaussians, replace(cameras[0], c2w=poses, K=K), _NO_DEPTH).alpha
     # what is added makes gaps smaller, never larger: where there is none now, there will be none
     sizes = (through > config.transparency).flatten(1).sum(dim=1).tolist()
     open_at = [at for at, size in enumerate(sizes) if size > _smallest(through[at], config)]
-    w2c, source = everywhere.w2c, _Source.of(views)
+    source = _Source.of(views)
 
     size = 1 if frames.device.type == "cpu" else DEPTHS_TOGETHER
     batches = [[stops[at] for at in open_at[first : first + size]] for first in range(0, len(open_at), size)]
@@ -99,10 +98,7 @@ def cover(
     depths = chain.from_iterable(side_by_side(depths_of, len(batches), frames.device))
     for at, depth in zip(open_at, depths, strict=True):
         # light passes the old Gaussians and then the new ones, in whatever order they stand
-        new = rasterize(
-            added.means, added.quats, added.scales, added.opacities, added.colors,
-            w2c[at : at + 1], K[at : at + 1], depth.shape[0], depth.shape[1], _NO_DEPTH,
-        )[2][0]  # fmt: skip
+        new = render(added, cameras[at], _NO_DEPTH).alpha[0]
         gap = (through[at] * (1 - new) > config.transparency).flatten().nonzero()[:, 0]
         if len(gap) > _smallest(depth, config):
             view, frame = stops[at]

@@ -7,12 +7,11 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from lyra.geometry.cameras import invert_rigid
 from lyra.geometry.fill import widened
 from lyra.geometry.gaussian_sets import of_pixels
 from lyra.geometry.reliability import edge_mask
 from lyra.geometry.unprojection import unproject
-from lyra.raster import RenderOptions, rasterize, settled
+from lyra.raster import RenderOptions, render, settled
 from lyra.structures import Cameras, Conditioning, Gaussians, Views
 
 ROUNDS = 2
@@ -134,18 +133,7 @@ def _at_edges(rgb: Tensor, depth: Tensor, camera: Cameras, used: Tensor | None, 
 @torch.no_grad()
 def _drawn_over(warped: Tensor, mask: Tensor, edges: Gaussians, cameras: Cameras, options: RenderOptions) -> Tensor:
     """Frames [N, 3, H, W], visible in ``mask`` [N, H, W], with Gaussians as N cameras see them drawn over them."""
-    rgb, _, alpha = rasterize(
-        edges.means,
-        edges.quats,
-        edges.scales,
-        edges.opacities,
-        edges.colors,
-        invert_rigid(cameras.c2w),  # training allows TF32, which a product of matrices would be coarse with
-        cameras.K,
-        cameras.height,
-        cameras.width,
-        options,
-    )
-    covered = F.avg_pool2d(alpha[:, None], AROUND, 1, AROUND // 2, count_include_pad=False)
-    drawn = (rgb + (1 - alpha)[:, None] * warped).clamp(0, 1)
+    shown = render(edges, cameras, options)
+    covered = F.avg_pool2d(shown.alpha[:, None], AROUND, 1, AROUND // 2, count_include_pad=False)
+    drawn = (shown.rgb + (1 - shown.alpha)[:, None] * warped).clamp(0, 1)
     return torch.where(widened(~mask, FRAYED)[:, None] & (covered > DENSE), drawn, warped)

@@ -9,6 +9,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from lyra.geometry import invert_rigid
+from lyra.geometry.constants import SAME_POSE
 from lyra.raster import RenderOptions, rasterize
 from lyra.structures import Conditioning, Gaussians, InputError, Scene, Views
 
@@ -20,7 +21,6 @@ _FALLS_TO = 0.3
 _BETAS = 0.6, 0.99
 _FAINTEST = 1e-3
 """Added to the size of gradients: what hardly shows stays as it is."""
-_SAME_POSE = 1e-3
 MOST_STEPS = 100_000
 
 
@@ -111,7 +111,7 @@ def refine_moment(
     """
     source = views.cameras.c2w[time]
     away = [told.trajectory.cameras.c2w[time] - source for told in conditionings]
-    taken = [(view, time) for view, other in enumerate(away) if float(other.abs().max()) > _SAME_POSE]
+    taken = [(view, time) for view, other in enumerate(away) if float(other.abs().max()) > SAME_POSE]
     return _fitted(gaussians, _pictures(views, time, conditionings, frames, taken), config, seed)
 
 

@@ -36,11 +36,11 @@ class Cameras:
 
     @property
     def w2c(self) -> Tensor:
-        """[T, 4, 4] world-to-camera, the rigid inverse of ``c2w``."""
+        """[T, 4, 4] world-to-camera, the rigid inverse of ``c2w``; no product of matrices, which TF32 would coarsen."""
         rotation = self.c2w[:, :3, :3].mT
         inverse = torch.eye(4, dtype=self.c2w.dtype, device=self.c2w.device).repeat(len(self), 1, 1)
         inverse[:, :3, :3] = rotation
-        inverse[:, :3, 3] = -(rotation @ self.c2w[:, :3, 3:])[..., 0]
+        inverse[:, :3, 3] = -(rotation * self.c2w[:, None, :3, 3]).sum(dim=-1)
         return inverse
 
     @property
