@@ -282,10 +282,15 @@ def _launched_and_replayed(make, rounded: bool):
 
 
 @pytest.fixture
-def whole_floats(monkeypatch):
+def whole_floats():
     """Products of float32 numbers keep their digits."""
-    monkeypatch.setattr(torch.backends.cuda.matmul, "allow_tf32", False)
-    monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", False)
+    switches = (torch.backends.cuda.matmul, torch.backends.cudnn)  # their attributes cannot be deleted, only set
+    before = [switch.allow_tf32 for switch in switches]
+    for switch in switches:
+        switch.allow_tf32 = False
+    yield
+    for switch, value in zip(switches, before, strict=True):
+        switch.allow_tf32 = value
 
 
 @pytest.mark.gpu

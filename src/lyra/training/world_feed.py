@@ -7,19 +7,29 @@ import torch
 from torch.utils.data import DataLoader, IterableDataset, get_worker_info
 
 from lyra.training.processes import rank_and_size
-from lyra.worlds import Split, TextureSet, World, WorldBatch, collate, sample_world
+from lyra.worlds import ABSTRACT, Split, TextureSet, World, WorldBatch, collate, sample_world
 
 
 class _WorldStream(IterableDataset[list[World]]):
     """Lists of ``count`` worlds: batch ``number`` holds those with the seeds from ``first_seed + number * count`` on.
 
-    Of ``size`` processes number ``rank`` makes every size-th batch; among its workers each makes every n-th of these.
+    The first ``abstract`` worlds of every batch are of the kind ABSTRACT. Of ``size`` processes number ``rank`` makes
+    every size-th batch; among its workers each makes every n-th of these.
     """
 
     def __init__(
-        self, textures: TextureSet, split: Split, count: int, first_seed: int, start: int, rank: int, size: int
+        self,
+        textures: TextureSet,
+        split: Split,
+        count: int,
+        first_seed: int,
+        abstract: int,
+        start: int,
+        rank: int,
+        size: int,
     ) -> None:
         self.textures, self.split, self.count, self.first_seed = textures, split, count, first_seed
+        self.abstract = abstract
         self.start, self.rank, self.size = start, rank, size
 
     def __iter__(self) -> Iterator[list[World]]:
@@ -28,7 +38,8 @@ class _WorldStream(IterableDataset[list[World]]):
         turn = self.start + index
         while True:
             seed = self.first_seed + (turn * self.size + self.rank) * self.count
-            yield [sample_world(seed + j, self.split, self.textures) for j in range(self.count)]
+            kinds = [ABSTRACT if j < self.abstract else None for j in range(self.count)]
+            yield [sample_world(seed + j, self.split, self.textures, kind) for j, kind in enumerate(kinds)]
             turn += total
 
 
@@ -44,6 +55,7 @@ class WorldFeed:
         device: where they are collated.
         workers: processes that make them ahead of time; 0 makes them when asked.
         shared: whether the processes that train together divide the batches; otherwise each makes all.
+        abstract: how many worlds of a batch show things in no order (ABSTRACT).
     """
 
     def __init__(
@@ -55,8 +67,9 @@ class WorldFeed:
         device: torch.device,
         workers: int,
         shared: bool = False,
+        abstract: int = 0,
     ) -> None:
-        self._make = partial(_WorldStream, textures, split, count, first_seed)
+        self._make = partial(_WorldStream, textures, split, count, first_seed, abstract)
         self._place = rank_and_size() if shared else (0, 1)
         self._workers = workers
         self._iterator: Iterator[list[World]] | None = None

@@ -1,7 +1,7 @@
 """Procedural textured scenes with exact cameras and depth, and the ray tracer that films them."""
 
 from lyra.worlds.film import Clip, SourcePictures, film, film_source, film_standing, source_intrinsics
-from lyra.worlds.layout import KINDS, sample_world
+from lyra.worlds.layout import ABSTRACT, KINDS, sample_world
 from lyra.worlds.matching import picture_worlds
 from lyra.worlds.preview import preview
 from lyra.worlds.store import TextureStore
@@ -10,6 +10,7 @@ from lyra.worlds.trace import WorldFrames, trace
 from lyra.worlds.world import World, WorldBatch, collate
 
 __all__ = [
+    "ABSTRACT",
     "KINDS",
     "Catalogue",
     "Clip",

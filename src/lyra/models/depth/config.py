@@ -19,7 +19,7 @@ class DepthConfig:
 
     width: int = 64
     context_width: int = 192
-    context_blocks: int = 2
+    context_blocks: int = 5
     context_heads: int = 6
     fine_width: int = 32
     refine_width: int = 16

@@ -19,7 +19,7 @@ from lyra.models.depth.encoder import EfficientNetLite0
 from lyra.structures import InputError
 
 SIZE_MULTIPLE = 32
-LARGER = 1.25
+LARGER = 1.5
 """A second look at a picture is taken at this size."""
 
 
@@ -142,7 +142,7 @@ class DepthNet(nn.Module):
 
     @torch.no_grad()
     def look_again(self, rgb: Tensor) -> DepthPrediction:
-        """Mean of what the network says about a picture, its mirror image, and both a quarter larger.
+        """Mean of what the network says about a picture, its mirror image, and both half as large again.
 
         What differs between the looks is error, and part of it cancels. Each log depth is known up to an offset, and so
         is their mean.

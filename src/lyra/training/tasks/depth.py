@@ -1,14 +1,18 @@
 """Train the depth network on filmed worlds under strong photometric change."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from lyra.hub import save_model
 from lyra.metrics import depth_error
 from lyra.models.depth import DepthConfig, DepthNet, depth_loss
+from lyra.models.depth.decoder import ContextBlock
+from lyra.models.depth.model import SIZE_MULTIPLE
 from lyra.training.credits import ENCODER_CREDITS, LICENCE
 from lyra.training.device_data import PathBank
 from lyra.training.networks import load_start
@@ -25,6 +29,10 @@ UPRIGHT = 0.35
 """Share of the batches in portrait format."""
 CLEAN, STRENGTH = 0.1, 1.6
 """Pictures left as they are, and how much farther than usual the others are from them: depth must not care."""
+ABSTRACT_SHARE = 0.25
+"""Worlds that show things in no order, so that what usually stands where decides less."""
+SIZES = (0.75, 1.0, 1.0, 1.25)
+"""Factors on the size of the pictures, a batch at a time: `DepthNet.look_again` looks at more than one, too."""
 
 
 class DepthTask(Task):
@@ -40,11 +48,14 @@ class DepthTask(Task):
         self.store = self.textures.to(device)
         worlds = max(1, self.batch // 2)
         first_seed = first_world(500_000_003, options.seed)
-        self.feed = WorldFeed(self.textures, "train", worlds, first_seed, device, options.workers, shared=True)
+        self.feed = WorldFeed(
+            self.textures, "train", worlds, first_seed, device, options.workers, shared=True,
+            abstract=round(ABSTRACT_SHARE * worlds),
+        )  # fmt: skip
         self.feed.seek(step * options.accumulate)
         self.paths = PathBank(FRAMES, device, options.seed)
         if options.init:
-            model = load_start(options.init, DepthNet)
+            model = deepened(load_start(options.init, DepthNet), DepthConfig().context_blocks)
         else:
             model = DepthNet(DepthConfig())
             if encoder is not None:
@@ -76,10 +87,13 @@ class DepthTask(Task):
         return degrade(develop(rgb, looks, depth, scale), looks)[:, 0]
 
     def loss(self, step: int, progress: float) -> tuple[Tensor, dict[str, float | Tensor]]:
-        """Loss of one batch of newly filmed pictures, half of them mirrored."""
+        """Loss of one batch of newly filmed pictures; half of the batches are mirrored."""
         with torch.no_grad(), torch.autocast(self.device.type, enabled=False):
             clip, focal = self._examples(self.feed, self.store, 2)
-            rgb, depth, sky = self._photographed(clip), clip.depth.flatten(0, 2), clip.sky.flatten(0, 2)
+            factor = SIZES[int(torch.randint(len(SIZES), ()))]
+            rgb, depth, sky = resized(
+                self._photographed(clip), clip.depth.flatten(0, 2), clip.sky.flatten(0, 2), factor
+            )
             if step % 2:
                 rgb, depth, sky = rgb.flip(-1), depth.flip(-1), sky.flip(-1)
         terms = depth_loss(self.wrapped(rgb), depth, sky, focal.flatten())
@@ -120,3 +134,27 @@ class DepthTask(Task):
             self.model, "depth/nano", self.model.config, storage="int8", recipe=recipe,
             seed=self.options.seed, scores=scores, licence=LICENCE, credits=ENCODER_CREDITS, weights_dir=folder,
         )  # fmt: skip
+
+
+def deepened(model: DepthNet, blocks: int) -> DepthNet:
+    """The network with ``blocks`` context blocks, those beyond its own doing nothing yet; itself if it has as many."""
+    if model.config.context_blocks >= blocks:
+        return model
+    deeper = DepthNet(replace(model.config, context_blocks=blocks))
+    deeper.load_state_dict(model.state_dict(), strict=False)
+    for block in list(deeper.decoder.context.blocks)[model.config.context_blocks :]:
+        assert isinstance(block, ContextBlock)
+        for layer in (block.position, block.attention_output, block.mlp[-1]):
+            for parameter in layer.parameters():
+                nn.init.zeros_(parameter)
+    return deeper
+
+
+def resized(rgb: Tensor, depth: Tensor, sky: Tensor, factor: float) -> tuple[Tensor, Tensor, Tensor]:
+    """Pictures [B, 3, H, W] and their depth and sky [B, H, W] at about ``factor`` times their size."""
+    if factor == 1:
+        return rgb, depth, sky
+    size = tuple(SIZE_MULTIPLE * round(factor * side / SIZE_MULTIPLE) for side in rgb.shape[-2:])
+    rgb = F.interpolate(rgb, size=size, mode="bilinear", antialias=True, align_corners=False)
+    depth, sky = (F.interpolate(part[:, None].float(), size=size, mode="nearest-exact")[:, 0] for part in (depth, sky))
+    return rgb, depth, sky > 0.5

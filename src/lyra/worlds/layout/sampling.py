@@ -5,6 +5,7 @@ import random
 
 import numpy as np
 
+from lyra.worlds.layout.assemblies import assembly
 from lyra.worlds.layout.builder import Builder
 from lyra.worlds.layout.cities import city
 from lyra.worlds.layout.clearance import clear_the_way, has_room
@@ -31,6 +32,8 @@ _LAYOUTS = {
 }  # fmt: skip
 KINDS: tuple[str, ...] = tuple(_LAYOUTS)
 _WEIGHTS = tuple(weight for _, weight in _LAYOUTS.values())
+ABSTRACT = "assembly"
+"""A kind that only those get who ask for it: things in no order, without words."""
 _ATTEMPTS = 8
 _MOST_PRIMITIVES = 128
 _MOTION = (*range(VELOCITY.start, VELOCITY.stop), SPIN, SWING, *range(SWAY.start, SWAY.stop))
@@ -43,21 +46,21 @@ def sample_world(seed: int, split: Split, textures: TextureSet | Catalogue, kind
         seed: any integer.
         split: train, val or test; it should be that of ``textures``.
         textures: the textures or just their catalogue.
-        kind: one of KINDS; ``None`` draws one.
+        kind: one of KINDS, or ABSTRACT; ``None`` draws one of KINDS.
 
     Raises:
         ValueError: unknown split or kind.
     """
     if split not in SPLITS:
         raise ValueError(f"sample_world: split {split!r} is not one of {', '.join(SPLITS)}")
-    if kind is not None and kind not in _LAYOUTS:
+    if kind is not None and kind not in (*KINDS, ABSTRACT):
         raise ValueError(f"sample_world: kind {kind!r} is not one of {', '.join(KINDS)}")
     catalogue = textures.catalogue if isinstance(textures, TextureSet) else textures
     generator = random.Random(f"{split}/{seed}")
     drawn = generator.choices(KINDS, _WEIGHTS)[0]
     for _ in range(_ATTEMPTS):
         build = Builder(generator, catalogue)
-        stage = _LAYOUTS[kind or drawn][0](build)
+        stage = assembly(build) if kind == ABSTRACT else _LAYOUTS[kind or drawn][0](build)
         fov = math.radians(build.uniform(*stage.fov))
         light, time_of_day = choose_light(build, stage)
         moving = add_mover(build, stage) or stage.moving
