@@ -15,6 +15,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from lyra.io.files import replacing, require_file
+from lyra.io.heif import is_heif, teach_pillow
 from lyra.structures import Frames, InputError
 
 LARGEST_SIDE = 2048
@@ -25,7 +26,7 @@ LARGEST_ASPECT = 8.0
 NANO_GRID = (256, 448)
 """Height and width of the nano networks for landscape pictures; portrait pictures swap them."""
 
-_FORMATS = ("JPEG", "MPO", "PNG", "WEBP", "GIF", "BMP", "TIFF", "PPM", "TGA", "AVIF", "JPEG2000", "ICO")
+_FORMATS = ("JPEG", "MPO", "PNG", "WEBP", "GIF", "BMP", "TIFF", "PPM", "TGA", "AVIF", "JPEG2000", "ICO", "HEIF")
 _DAMAGE = (OSError, SyntaxError, ValueError, EOFError, struct.error, zlib.error, TypeError, IndexError, KeyError)
 _FULL_FRAME_DIAGONAL_MM = hypot(36, 24)
 _UNIT_MM = {2: 25.4, 3: 10.0, 4: 1.0, 5: 0.001}
@@ -76,11 +77,13 @@ def read_photo(path: Path | str) -> Photo:
 
     Raises:
         InputError: missing, a folder, empty, not a picture, damaged, smaller than 16 pixels on a side, more than eight
-            times as long as wide, or larger than Pillow's decompression-bomb limit.
+            times as long as wide, larger than Pillow's decompression-bomb limit, or HEIC without pillow-heif.
     """
     path = require_file(path, "photo")
     notices: list[str] = []
     try:
+        if is_heif(path):
+            teach_pillow(path)
         with warnings.catch_warnings(record=True) as complaints:
             warnings.simplefilter("always")
             Image.init()
