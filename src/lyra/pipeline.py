@@ -23,9 +23,19 @@ from lyra.models.text import TextEncoder
 from lyra.models.tokenizer import FrameDecoder, Tokenizer
 from lyra.nn import side_by_side
 from lyra.preset import Preset, nano
-from lyra.raster import render
-from lyra.results import FirstPicture, GenerateOptions, Imagined, Painter, Progress, Result, StageReport, Wording
+from lyra.results import (
+    FirstPicture,
+    GenerateOptions,
+    Imagined,
+    Painter,
+    Progress,
+    Result,
+    StageReport,
+    Wording,
+    rendered_at,
+)
 from lyra.stages import (
+    DetailConfig,
     PerceiveConfig,
     RecolorConfig,
     RefineConfig,
@@ -33,6 +43,7 @@ from lyra.stages import (
     cover,
     decode,
     decode_frames,
+    detail,
     illustrate,
     imagine,
     judge,
@@ -44,6 +55,7 @@ from lyra.stages import (
     warp,
     with_edges,
 )
+from lyra.stages.detail import FACTOR, WORTH_READING
 from lyra.stages.illustrate import GUIDANCE
 from lyra.structures import (
     Conditioning,
@@ -391,8 +403,9 @@ class Pipeline:
                 scene = cover(scene, views, conditionings, frames, self.depth_net)
         scene, dropped = self._thin(scene, conditionings, imagined.options.gaussians, clock)
         scene = self._settle(scene, views, conditionings, frames, imagined.options, clock)
+        scene = self._sharpen(scene, imagined, frames, clock)
         with clock.stage("render"):
-            rerender = render(scene.gaussians[0], scene.source, self.preset.render)
+            rerender = rendered_at(scene, views.cameras[0], self.preset.render)
         return Result(
             imagined.name,
             imagined.photo,
@@ -448,6 +461,27 @@ class Pipeline:
                     options=self.preset.render,
                 )  # fmt: skip
         return scene
+
+    def _sharpen(self, scene: Scene, imagined: Imagined, frames: Tensor, clock: Clock) -> Scene:
+        """The scene with what its photo shows beyond the networks' size, if it shows more and that is wanted."""
+        options, views = imagined.options, imagined.views
+        most = self.preset.divisible(options.detail, options.gaussians, len(scene.gaussians[0]))
+        height, width = views.frames.height, views.frames.width
+        if not most or not len(imagined.conditionings):
+            return scene
+        finer, placement = fit_photo(imagined.photo.frames.rgb[0], height, width, options.fit, FACTOR)
+        if placement.scale_x > FACTOR * WORTH_READING:
+            return scene
+
+        def on_step(step: int) -> None:
+            clock.tell(StageReport("detail", detail=f"{step + 1}/{config.steps}"))
+
+        config = DetailConfig(most)
+        with clock.stage("detail", f"at {FACTOR * width} x {FACTOR * height}"):
+            return detail(
+                scene, views, finer.to(self.device), imagined.conditionings, frames, config, options.seed, on_step,
+                self.preset.render,
+            )  # fmt: skip
 
     def _decode(self, views: Views, latents: Latents, conditionings: tuple[Conditioning, ...], frames: Tensor) -> Scene:
         return decode(views, latents, conditionings, frames, self.decoder, self.tokenizer, self.depth_net)

@@ -10,7 +10,8 @@ from lyra.hub import config_from_dict
 from lyra.hub.model_folder import read_description
 from lyra.io.images import NANO_GRID
 from lyra.raster import RenderOptions
-from lyra.stages import RecolorConfig, RefineConfig, ThinConfig
+from lyra.stages import DetailConfig, RecolorConfig, RefineConfig, ThinConfig
+from lyra.stages.detail import CHILDREN
 from lyra.structures import InputError
 
 _SIX = tuple(spec.name for spec in OFFICIAL_TRAJECTORIES)
@@ -32,6 +33,7 @@ class Preset:
         cover: whether gaps between the decoder's Gaussians are covered with what the teacher imagined there.
         refine: steps of refinement, where the caller names none.
         recolor: rounds of recolouring, where the caller names none and nothing is refined.
+        detail: Gaussians that are divided for a finer photo, where the caller names no number.
         cache: of the published road.
         fps: of the clips.
         keep: frames of every clip that stay on the result, None for all.
@@ -50,6 +52,7 @@ class Preset:
     cover: bool = True
     refine: int = RefineConfig().steps
     recolor: int = RecolorConfig().rounds
+    detail: int = DetailConfig().most
     cache: CacheConfig = field(default_factory=CacheConfig)
     fps: float = 16.0
     keep: tuple[int, ...] | None = None
@@ -77,6 +80,14 @@ class Preset:
     def most_gaussians(self) -> int:
         """What a scene is thinned to where the caller names no number; published weights prune by themselves."""
         return ThinConfig().most if self.road == "nano" else 0
+
+    def divisible(self, detail: int | None, gaussians: int | None, count: int) -> int:
+        """Gaussians of ``count`` to divide into four: as asked for, else what belongs to these weights.
+
+        Whoever names the most Gaussians that a scene may have gets no more of them by this.
+        """
+        most = self.detail if detail is None else detail
+        return min(most, max(0, gaussians - count) // (CHILDREN - 1)) if gaussians else most
 
     @property
     def kept(self) -> tuple[int, ...]:
@@ -108,6 +119,7 @@ def published(decoder: Literal["static", "dynamic"] = "static") -> Preset:
         cover=False,
         refine=0,
         recolor=0,
+        detail=0,
         fps=24.0,
         keep=(0, 60, 120),
         decoder=f"decoder-{decoder}",

@@ -7,13 +7,14 @@ from pathlib import Path
 from typing import Any, Literal
 
 from torch import Tensor
+from torch.nn import functional as F
 
 from lyra.io.images import Photo
 from lyra.models.text import TextEncoder, UnknownWord
 from lyra.preset import Preset, nano
-from lyra.raster import render
-from lyra.stages import Candidate, RecolorConfig, RefineConfig, ThinConfig
-from lyra.structures import Conditioning, InputError, Latents, Rendering, Scene, Text, Views
+from lyra.raster import RenderOptions, render
+from lyra.stages import Candidate, DetailConfig, RecolorConfig, RefineConfig, ThinConfig
+from lyra.structures import Cameras, Conditioning, InputError, Latents, Rendering, Scene, Text, Views
 
 
 @dataclass(frozen=True)
@@ -34,6 +35,8 @@ class GenerateOptions:
             said, ``None`` takes the number that belongs to the networks.
         recolor: rounds that move the scene's colours towards the photo, before it is refined; ``None`` takes none then,
             and else the number that belongs to the networks.
+        detail: Gaussians that are divided into four, where the photo is finer than the networks' picture, and settled
+            on it, `lyra.stages.detail`; 0 for none, ``None`` takes the number that belongs to the networks.
         gaussians: what the scene is thinned to, `lyra.stages.ThinConfig`; 0 keeps all, ``None`` takes the number that
             belongs to the networks.
         prompt: what the scene shows: its first picture where there is no photo, and what the photo does not show.
@@ -57,6 +60,7 @@ class GenerateOptions:
     fit: Literal["crop", "pad"] = "crop"
     refine: int | None = None
     recolor: int | None = None
+    detail: int | None = None
     gaussians: int | None = None
     prompt: str | None = None
     negative: str | None = None
@@ -81,6 +85,7 @@ class GenerateOptions:
             raise InputError(f"seed {self.seed} is outside 0…{2**31 - 1}; give a whole number in between")
         RefineConfig(self.refine or 0)
         RecolorConfig(self.recolor or 0)
+        DetailConfig(self.detail or 0)
         ThinConfig(self.gaussians or 0)
         if self.fit not in ("crop", "pad"):
             raise InputError(f"fit '{self.fit}' is unknown; choose crop or pad")
@@ -180,8 +185,8 @@ class Result:
         conditionings: V caches seen along the trajectories.
         latents: V imagined clips.
         frames: [V, T, 3, H, W] the clips as pixels, 0…1.
-        scene: the Gaussians.
-        rerender: the scene at the photo's own camera.
+        scene: the Gaussians, and the photo's camera at their own fineness.
+        rerender: the scene at the photo's own camera, at the size of ``views``.
         stages: seconds and peak memory of each stage.
         options: what was asked for.
     """
@@ -213,6 +218,18 @@ class Result:
         return tuple(self.rendered(view, slice(None)) for view in range(len(self.conditionings)))
 
     def rendered(self, view: int, frames: slice | Tensor) -> Rendering:
-        """The scene at the cameras of some frames of one trajectory."""
+        """The scene at the cameras of some frames of one trajectory, at the size of the clips."""
         cameras = self.conditionings[view].trajectory.cameras[frames]
-        return render(self.scene.gaussians[0], cameras, self.preset.render)
+        return rendered_at(self.scene, cameras, self.preset.render)
+
+
+def rendered_at(scene: Scene, cameras: Cameras, options: RenderOptions) -> Rendering:
+    """A scene at cameras of the networks' size: drawn as fine as it is, each pixel the mean of the finer ones."""
+    finer = cameras.resized(scene.source.height, scene.source.width)
+    drawn = render(scene.gaussians[0], finer, options)
+    factor = finer.height // cameras.height
+    if factor == 1:
+        return drawn
+    parts = (drawn.rgb, drawn.depth[:, None], drawn.alpha[:, None])
+    rgb, depth, alpha = (F.avg_pool2d(part, factor) for part in parts)
+    return Rendering(rgb, depth[:, 0], alpha[:, 0])

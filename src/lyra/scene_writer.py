@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from lyra import __version__
 from lyra.clock import Clock
@@ -25,6 +26,7 @@ from lyra.structures import Scene, Trajectory
 
 PREVIEW_FRAMES = 48
 PREVIEW_FPS = 16.0
+_AT_A_TIME = 8
 
 
 def write_result(
@@ -55,9 +57,7 @@ def write_result(
         with clock.stage("write"):
             scene = replace(result.scene.to("cpu"), provenance=_provenance(result))
             save_scene(folder, scene)
-            tour = smooth_tour(result.scene.source, PREVIEW_FRAMES)
-            video = render(result.scene.gaussians[0], tour, replace(result.preset.render, depth=False))
-            preview = beside.submit(write_video, folder.path / "preview.mp4", video.rgb.cpu(), PREVIEW_FPS)
+            preview = beside.submit(write_video, folder.path / "preview.mp4", _preview(result), PREVIEW_FPS)
             length = result.frames.shape[1]
             some = torch.tensor([length // 2, length - 1])
             contact_sheet(
@@ -81,6 +81,16 @@ def write_result(
                 extra(folder.path, scene, [path.to("cpu") for path in result.latents.trajectories])
             preview.result()
         write_run(folder.path, _run_record(result, clock.done))
+
+
+def _preview(result: Result) -> Tensor:
+    """[T, 3, H, W] uint8, a tour through the scene as fine as it is, drawn a few pictures at a time."""
+    tour, drawn = smooth_tour(result.scene.source, PREVIEW_FRAMES), replace(result.preset.render, depth=False)
+    parts = []
+    for start in range(0, len(tour), _AT_A_TIME):
+        rgb = render(result.scene.gaussians[0], tour[slice(start, start + _AT_A_TIME)], drawn).rgb
+        parts.append((rgb.clamp(0, 1) * 255).round().byte().cpu())
+    return torch.cat(parts)
 
 
 def _path_record(trajectory: Trajectory) -> dict[str, Any]:

@@ -61,9 +61,12 @@ class Generate:
     recolor: Annotated[int | None, arg(metavar="N", help_behavior_hint="")] = None
     """Rounds that move only the scene's colours towards the photo, for what is not refined: by default 2 then; 0 keeps
     what the decoder said."""
+    detail: Annotated[int | None, arg(metavar="N", help_behavior_hint="")] = None
+    """Gaussians that are divided into four where a photo is finer than the networks' 256 x 448, so that the scene keeps
+    its sharpness; 0 leaves that out. By default 60000, none with published networks; videos have none."""
     gaussians: Annotated[int | None, arg(metavar="N", help_behavior_hint="")] = None
     """Most Gaussians of the scene, of a video at each time; those that show least are dropped. 0 keeps all, and is the
-    default of published networks; of those inside it is 200000."""
+    default of published networks; of those inside it is 200000, before any are divided (`--detail`)."""
     prompt: Annotated[str | None, arg(metavar="WORDS", help_behavior_hint="")] = None
     """What the scene shows, in English: without a photo all of it, with one what the photo does not show."""
     negative: Annotated[str | None, arg(metavar="WORDS", help_behavior_hint="")] = None
@@ -212,6 +215,7 @@ class Generate:
         return GenerateOptions(
             depth=self.depth,
             cameras=self.cameras,
+            detail=self.detail,
             **self.choices_of_both(),
             prompt=self.prompt,
             negative=self.negative,

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from lyra.video import VideoOptions
 
 _NOT_OF_VIDEOS = (
-    "depth", "prompt", "negative", "guidance", "candidates", "choose", "image_model", "model", "quality",
+    "depth", "detail", "prompt", "negative", "guidance", "candidates", "choose", "image_model", "model", "quality",
     "memory", "eight_bits", "size", "text", "negative_text", "share_clips", "force",
 )  # fmt: skip
 

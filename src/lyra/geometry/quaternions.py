@@ -1,4 +1,4 @@
-"""Quaternions w, x, y, z: from rotation matrices, and their product."""
+"""Quaternions w, x, y, z: from and to rotation matrices, and their product."""
 
 import torch
 import torch.nn.functional as F
@@ -38,4 +38,17 @@ def quaternion_product(first: Tensor, second: Tensor) -> Tensor:
             w * d + x * c - y * b + z * a,
         ],
         dim=-1,
+    )
+
+
+def rotation_from_quaternion(quaternion: Tensor) -> Tensor:
+    """Rotation matrices [..., 3, 3] of quaternions [..., 4] of any length above 0; the columns are the turned axes."""
+    w, x, y, z = F.normalize(quaternion, dim=-1).unbind(-1)
+    return torch.stack(
+        [
+            torch.stack([1 - 2 * (y * y + z * z), 2 * (x * y - w * z), 2 * (x * z + w * y)], dim=-1),
+            torch.stack([2 * (x * y + w * z), 1 - 2 * (x * x + z * z), 2 * (y * z - w * x)], dim=-1),
+            torch.stack([2 * (x * z - w * y), 2 * (y * z + w * x), 1 - 2 * (x * x + y * y)], dim=-1),
+        ],
+        dim=-2,
     )

@@ -212,7 +212,7 @@ def nano_grid(width: int, height: int) -> tuple[int, int]:
 
 
 def fit_photo(
-    photo_rgb: Tensor, height: int, width: int, mode: Literal["crop", "pad"] = "crop"
+    photo_rgb: Tensor, height: int, width: int, mode: Literal["crop", "pad"] = "crop", factor: int = 1
 ) -> tuple[Tensor, PhotoFit]:
     """Bring a photo to a grid without distorting it, with antialiasing.
 
@@ -220,9 +220,10 @@ def fit_photo(
         photo_rgb: [3, H, W] float 0…1.
         height, width: size of the grid.
         mode: ``crop`` covers the grid and cuts off equal margins; ``pad`` keeps everything and repeats the border.
+        factor: how many pixels of the result go along each side of a pixel of the grid, which shows the same place.
 
     Returns:
-        [3, height, width] and the placement, which converts the focal length.
+        [3, factor · height, factor · width] and the placement, which converts the focal length.
 
     Raises:
         ValueError: unknown mode.
@@ -240,11 +241,13 @@ def fit_photo(
         )
     else:
         raise ValueError(f"fit_photo: mode {mode!r} is neither crop nor pad")
-    resized = F.interpolate(photo_rgb[None], size=size, mode="bicubic", antialias=True, align_corners=False)
-    top, left = (height - size[0]) // 2, (width - size[1]) // 2
+    # the finer grid is divided from the coarse one, so that both show the same place to a fraction of a pixel
+    (tall, wide), (height, width) = (factor * size[0], factor * size[1]), (factor * height, factor * width)
+    resized = F.interpolate(photo_rgb[None], size=(tall, wide), mode="bicubic", antialias=True, align_corners=False)
+    top, left = (factor * ((side // factor - part // factor) // 2) for side, part in ((height, tall), (width, wide)))
     # negative margins cut, positive ones repeat the border
-    fitted = F.pad(resized, (left, width - size[1] - left, top, height - size[0] - top), mode="replicate")
-    placement = PhotoFit(size[1] / photo_width, size[0] / photo_height, left, top, photo_width, width)
+    fitted = F.pad(resized, (left, width - wide - left, top, height - tall - top), mode="replicate")
+    placement = PhotoFit(wide / photo_width, tall / photo_height, left, top, photo_width, width)
     return fitted[0].clamp(0, 1), placement
 
 

@@ -5,6 +5,7 @@ from lyra.stages.cover import CoverConfig, cover, cover_moment
 from lyra.stages.decode import decode, prepare_inputs
 from lyra.stages.decode_moving import decode_hidden, decode_visible
 from lyra.stages.decode_published import decode_published
+from lyra.stages.detail import DetailConfig, detail
 from lyra.stages.edges import draw_edges, draw_edges_of, edge_gaussians, with_edges
 from lyra.stages.frames import decode_frames
 from lyra.stages.illustrate import Candidate, illustrate, judge
@@ -24,6 +25,7 @@ __all__ = [
     "CameraPath",
     "Candidate",
     "CoverConfig",
+    "DetailConfig",
     "PerceiveConfig",
     "PublishedSampling",
     "RecolorConfig",
@@ -39,6 +41,7 @@ __all__ = [
     "decode_hidden",
     "decode_published",
     "decode_visible",
+    "detail",
     "draw_edges",
     "draw_edges_of",
     "edge_gaussians",

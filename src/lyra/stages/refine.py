@@ -80,8 +80,8 @@ def refine(
     """
     # frame 0 is the photograph
     taken = [(view, at) for view in range(len(frames)) for at in range(1, frames.shape[1]) if at not in set(unseen)]
-    pictures = _pictures(views, 0, conditionings, frames, taken)
-    gaussians = _fitted(scene.gaussians[0], pictures, config or RefineConfig(), seed, on_step, options)
+    pictures = pictures_of(views, 0, conditionings, frames, taken)
+    gaussians = fitted(scene.gaussians[0], pictures, config or RefineConfig(), seed, on_step, options)
     return replace(scene, gaussians=(gaussians, *scene.gaussians[1:]))
 
 
@@ -112,29 +112,37 @@ def refine_moment(
     source = views.cameras.c2w[time]
     away = [told.trajectory.cameras.c2w[time] - source for told in conditionings]
     taken = [(view, time) for view, other in enumerate(away) if float(other.abs().max()) > SAME_POSE]
-    return _fitted(gaussians, _pictures(views, time, conditionings, frames, taken), config, seed)
+    return fitted(gaussians, pictures_of(views, time, conditionings, frames, taken), config, seed)
 
 
-class _Pictures(NamedTuple):
-    """What is looked at, the source picture first: rgb [P, 3, H, W] 0…1, w2c [P, 4, 4], K [P, 3, 3]."""
+class Pictures(NamedTuple):
+    """What is looked at, the source picture first.
+
+    Attributes:
+        rgb: [P, 3, H, W] 0…1.
+        w2c: [P, 4, 4].
+        K: [P, 3, 3].
+        finer: [3, k H, k W] the source picture k times as large, instead of that in ``rgb``; ``None`` for none.
+    """
 
     rgb: Tensor
     w2c: Tensor
     K: Tensor
+    finer: Tensor | None = None
 
 
-def _pictures(
+def pictures_of(
     views: Views,
     time: int,
     conditionings: Sequence[Conditioning],
     frames: Tensor,
     taken: Sequence[tuple[int, int]],
-) -> _Pictures:
+) -> Pictures:
     """The source picture ``time`` and the frames (view, frame) ``taken`` of clips."""
     cameras = [views.cameras[time], *(conditionings[view].trajectory.cameras[frame] for view, frame in taken)]
     rgb = [views.frames.rgb[time], *(frames[view, frame] for view, frame in taken)]
     c2w, K = (torch.cat([getattr(camera, name) for camera in cameras]).to(frames.device) for name in ("c2w", "K"))
-    return _Pictures(torch.stack(rgb).clamp(0, 1), invert_rigid(c2w), K)
+    return Pictures(torch.stack(rgb).clamp(0, 1), invert_rigid(c2w), K)
 
 
 def _orders(count: int, config: RefineConfig, seed: int) -> list[Tensor]:
@@ -149,21 +157,31 @@ def _orders(count: int, config: RefineConfig, seed: int) -> list[Tensor]:
     return orders
 
 
+def enlarged(K: Tensor, factor: float) -> Tensor:
+    """[..., 3, 3] intrinsics of pictures ``factor`` times as large."""
+    return torch.cat([K[..., :2, :] * factor, K[..., 2:, :]], dim=-2)
+
+
 @torch.enable_grad()
-def _fitted(
+def fitted(
     start: Gaussians,
-    pictures: _Pictures,
+    pictures: Pictures,
     config: RefineConfig,
     seed: int,
     on_step: Callable[[int], None] | None = None,
     options: RenderOptions | None = None,
 ) -> Gaussians:
-    """Adam over all numbers of Gaussians; the start itself where there is nothing to do or to look at."""
+    """Adam over all numbers of Gaussians; the start itself where there is nothing to do or to look at.
+
+    With a finer source picture all are drawn at its size, and of the others the mean over each of their pixels counts.
+    """
     count = len(pictures.rgb) - 1
     if not config.steps or not count or not len(start):
         return start
     drawn = replace(options or RenderOptions(), depth=False, check_cameras=False)
-    device, (height, width) = pictures.rgb.device, pictures.rgb.shape[-2:]
+    finer = pictures.finer
+    device, (height, width) = pictures.rgb.device, (pictures.rgb if finer is None else finer).shape[-2:]
+    factor = height // pictures.rgb.shape[-2]
     weights = torch.tensor([_PHOTO] + [1.0] * min(config.pictures, count), device=device)[:, None, None, None]
     footprint = start.scales.max(dim=1, keepdim=True).values
     leaves = {
@@ -177,14 +195,19 @@ def _fitted(
     groups = [{"params": [leaves[name]], "lr": rate} for name, rate in _RATES.items()]
     optimizer = torch.optim.Adam(groups, betas=_BETAS, eps=_FAINTEST, fused=True)
     for step, order in enumerate(_orders(count, config, seed)):
-        rgb, w2c, K = (part[order.to(device, non_blocking=True)] for part in pictures)
+        rgb, w2c, K = (part[order.to(device, non_blocking=True)] for part in pictures[:3])
         for group, rate in zip(optimizer.param_groups, _RATES.values(), strict=True):
             group["lr"] = rate * _FALLS_TO ** (step / config.steps)
         shown, _, _ = rasterize(
             start.means + footprint * leaves["means"], leaves["quats"], leaves["scales"].exp(),
-            leaves["opacities"].sigmoid(), leaves["colors"], w2c, K, height, width, drawn,
+            leaves["opacities"].sigmoid(), leaves["colors"], w2c, enlarged(K, factor), height, width, drawn,
         )  # fmt: skip
-        (weights * (shown - rgb) ** 2).sum().backward()
+        if finer is None:
+            error = (weights * (shown - rgb) ** 2).sum()
+        else:
+            others = F.avg_pool2d(shown[1:], factor) - rgb[1:]
+            error = _PHOTO * ((shown[0] - finer) ** 2).sum() + factor**2 * (others**2).sum()
+        error.backward()
         optimizer.step()
         optimizer.zero_grad(set_to_none=True)
         if on_step is not None:
