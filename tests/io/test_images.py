@@ -285,3 +285,19 @@ def test_pictures_that_cannot_be_saved_say_so(tmp_path):
         save_image(tmp_path / "folder.png", rgb)
     with pytest.raises(ValueError, match="expected shape"):
         save_image(tmp_path / "picture.png", torch.zeros(16, 16))
+
+
+@pytest.mark.parametrize("mode", ["crop", "pad"])
+@pytest.mark.parametrize("size", [(61, 160), (200, 97), (90, 150)])
+def test_a_finer_grid_shows_the_same_place(mode, size):
+    """Its 2 x 2 means are the coarse picture; where that repeats its last row, it repeats half of it."""
+    ramp = torch.stack(torch.meshgrid(torch.linspace(0, 1, size[0]), torch.linspace(0, 1, size[1]), indexing="ij"))
+    photo = torch.cat([ramp, ramp.mean(0, keepdim=True)])
+    coarse, placement = fit_photo(photo, 32, 56, mode)
+    fine, finer = fit_photo(photo, 32, 56, mode, factor=2)
+    assert fine.shape == (3, 64, 112)
+    means = torch.nn.functional.avg_pool2d(fine[None], 2)[0]
+    assert float((means - coarse).abs().max()) < (6e-3 if mode == "crop" else 2e-2)
+    assert float((means - coarse).mean(dim=(1, 2)).abs().max()) < 5e-4
+    assert finer.scale_x == 2 * placement.scale_x and finer.offset_y == 2 * placement.offset_y
+    assert finer.focal_px_fraction(0.9) == placement.focal_px_fraction(0.9)

@@ -1,5 +1,6 @@
 """The road with the networks that ship inside: one photo, one camera path."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -8,17 +9,18 @@ import torch
 import lyra
 from lyra.data.record_codec import pack_record, unpack_record
 from lyra.hub import list_models
+from lyra.io.images import fit_photo
 from lyra.metrics import psnr
 from lyra.pipeline import MODELS, Pipeline
-from lyra.results import Result
+from lyra.raster import RenderOptions, render
+from lyra.results import Imagined, Result
 from lyra.structures import SceneRecord
 
 
 @pytest.fixture(scope="module")
 def result(repository: Path) -> Result:
-    return lyra.generate(
-        repository / "examples" / "photos" / "eval" / "drawing_room.jpg", trajectories=("left",), device="cpu"
-    )
+    photo = repository / "examples" / "photos" / "drawing_room.jpg"
+    return lyra.generate(photo, trajectories=("left",), device="cpu", detail=0)
 
 
 def test_every_station_has_its_shape(result: Result) -> None:
@@ -40,6 +42,29 @@ def test_the_scene_follows_the_camera(result: Result) -> None:
     cache, renders = result.conditionings[0], result.renders[0].rgb.clamp(0, 1)
     there, seen = cache.warped[-1:], cache.mask[-1:]
     assert float(psnr(renders[-1:], there, seen)) > float(psnr(renders[:1], there, seen)) + 5
+
+
+def test_a_photo_finer_than_the_networks_gives_a_finer_scene(result: Result) -> None:
+    """The same latents once more: at twice the size the photo is met far better, at the networks' size as well."""
+    pipeline = Pipeline.load("cpu")
+
+    def finished(**choices: int) -> Result:
+        options = replace(result.options, **choices)
+        known = (result.name, result.photo, result.views, result.conditionings, result.latents, (), options)
+        return pipeline.finish(Imagined(*known))
+
+    fine = finished(detail=20_000)
+    assert (fine.scene.source.height, fine.scene.source.width) == (512, 896)
+    assert len(fine.scene.gaussians[0]) == len(result.scene.gaussians[0]) + 60_000
+    photo, _ = fit_photo(result.photo.frames.rgb[0], 256, 448, factor=2)
+    blurred = replace(RenderOptions(), eps2d=4 * RenderOptions().eps2d)
+    before = render(result.scene.gaussians[0], fine.scene.source, blurred).rgb
+    after = render(fine.scene.gaussians[0], fine.scene.source).rgb
+    assert float(psnr(after.clamp(0, 1), photo[None])) > float(psnr(before.clamp(0, 1), photo[None])) + 3
+    assert fine.rerender.rgb.shape == result.rerender.rgb.shape
+    assert float(psnr(fine.rerender.rgb, result.views.frames.rgb)) > 30
+    # who names a number of Gaussians gets no more
+    assert len(finished(gaussians=90_000, detail=20_000).scene.gaussians[0]) <= 90_000
 
 
 def test_a_stored_record_gives_the_same_scene(result: Result) -> None:

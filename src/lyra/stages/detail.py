@@ -15,7 +15,7 @@ from lyra.geometry import invert_rigid
 from lyra.geometry.gaussian_sets import joined
 from lyra.geometry.quaternions import rotation_from_quaternion
 from lyra.raster import RenderOptions
-from lyra.stages.refine import Pictures, RefineConfig, fitted, pictures_of
+from lyra.stages.refine import RefineConfig, fitted, pictures_of
 from lyra.stages.thin import shown_of
 from lyra.structures import Cameras, Conditioning, Gaussians, InputError, Scene, Views
 
@@ -32,6 +32,8 @@ _WORTH = 2e-6
 """Squared difference between photo and enlarged picture that nobody sees."""
 _STEEP, _APART = 0.15, 0.03
 """A surface is followed where the ray meets it at more than this cosine and changes depth by less than this share."""
+_EDGE = 0.1
+"""Log depth between neighbouring pixels, above which two surfaces meet there."""
 MOST = 1_000_000
 
 
@@ -67,11 +69,12 @@ def detail(
 ) -> Scene:
     """Give the first set of Gaussians the pixels of a finer photo.
 
-    A Gaussian that fills about one pixel of the photo, where the finer photo differs from the enlarged one, becomes
-    four of half its size, on its own plane, in the colours of the four pixels. Renders add a blur of `eps2d` pixels;
-    the finer camera's are smaller, so what is not divided takes the difference into its own size. Then all take some
-    steps of `refine`: renders of the photo's camera towards the finer photo, those of other cameras, averaged over each
-    pixel of an imagined frame, towards that.
+    A Gaussian that fills about one pixel of the photo, where the finer photo differs from the enlarged one and no two
+    surfaces meet, becomes four of half its size, on its own plane, in the colours of the four pixels. Renders add a
+    blur of `eps2d` pixels; the finer camera's are smaller, so what is not divided takes the difference into its own
+    size. Then all take some steps of `refine`: renders of the photo's camera towards the finer photo, those of other
+    cameras, averaged over each pixel of an imagined frame, towards that. Where two surfaces meet, the photo counts as
+    the networks saw it, or half covered finer pixels would hang in the air as a rim of dots.
 
     Args:
         scene: a static scene, refined.
@@ -101,7 +104,8 @@ def detail(
     enlarged = F.interpolate(own[None], scale_factor=FACTOR, mode="bicubic", align_corners=False)[0].clamp(0, 1)
     gaussians = scene.gaussians[0]
     seen = _projected(gaussians, source)
-    chosen = _worth_dividing(gaussians, seen, source, photo - enlarged, config.most, options)
+    smooth = ~_meeting(views.depth[0])
+    chosen = _worth_dividing(gaussians, seen, source, photo - enlarged, smooth, config.most, options)
     if not len(chosen):
         return scene
     missing = options.eps2d * (1 - 1 / FACTOR**2)
@@ -113,7 +117,7 @@ def detail(
     if config.steps and len(frames):
         taken = [(view, at) for view in range(len(frames)) for at in range(1, frames.shape[1])]
         pictures = pictures_of(views, 0, conditionings, frames, taken)
-        pictures = Pictures(pictures.rgb, pictures.w2c, pictures.K, photo)
+        pictures = pictures._replace(finer=photo, where=smooth)
         finer = fitted(finer, pictures, RefineConfig(config.steps, pictures=1), seed, on_step, options)
     camera = scene.source.resized(FACTOR * height, FACTOR * width)
     return replace(scene, gaussians=(finer, *scene.gaussians[1:]), source=camera)
@@ -139,12 +143,24 @@ def _projected(gaussians: Gaussians, camera: Cameras) -> _Seen:
     return _Seen(K[0, 0] * x / ahead + K[0, 2], K[1, 1] * y / ahead + K[1, 2], z, deviation)
 
 
+def _meeting(depth: Tensor) -> Tensor:
+    """[H, W] bool, pixels beside a step of the depth [H, W]: which surface a finer pixel shows is unknown there."""
+    log = depth.log()[None, None]
+    return (F.max_pool2d(log, 3, 1, 1) + F.max_pool2d(-log, 3, 1, 1))[0, 0] > _EDGE
+
+
 def _worth_dividing(
-    gaussians: Gaussians, seen: _Seen, camera: Cameras, gain: Tensor, most: int, options: RenderOptions
+    gaussians: Gaussians,
+    seen: _Seen,
+    camera: Cameras,
+    gain: Tensor,
+    smooth: Tensor,
+    most: int,
+    options: RenderOptions,
 ) -> Tensor:
     """Indices of at most ``most`` Gaussians, those first that stand where the finer photo shows most.
 
-    ``gain`` [3, 2H, 2W] is what the finer photo has over the enlarged one.
+    ``gain`` [3, 2H, 2W] is what the finer photo has over the enlarged one, ``smooth`` [H, W] where one surface is seen.
     """
     height, width = camera.height, camera.width
     shown = shown_of(gaussians, camera, replace(options, depth=False))
@@ -152,8 +168,8 @@ def _worth_dividing(
     energy = F.avg_pool2d(gain.square().mean(0)[None, None], 2 * FACTOR, FACTOR, around)[0, 0]
     inside = (seen.u >= 0) & (seen.u < width) & (seen.v >= 0) & (seen.v < height) & (seen.z > options.near)
     inside &= (shown > _SHOWS) & (seen.deviation < _SMALL)
-    value = energy[_cells(seen.v, height), _cells(seen.u, width)] * shown
-    value = torch.where(inside, value, 0.0)
+    cell = _cells(seen.v, height), _cells(seen.u, width)
+    value = torch.where(inside & smooth[cell], energy[cell] * shown, 0.0)
     order = value.sort(descending=True, stable=True).indices[:most]
     return order[value[order] > _WORTH].sort().values
 

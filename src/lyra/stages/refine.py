@@ -123,12 +123,14 @@ class Pictures(NamedTuple):
         w2c: [P, 4, 4].
         K: [P, 3, 3].
         finer: [3, k H, k W] the source picture k times as large, instead of that in ``rgb``; ``None`` for none.
+        where: [H, W] bool, pixels in which the finer picture counts; in others that in ``rgb`` does.
     """
 
     rgb: Tensor
     w2c: Tensor
     K: Tensor
     finer: Tensor | None = None
+    where: Tensor | None = None
 
 
 def pictures_of(
@@ -182,6 +184,8 @@ def fitted(
     finer = pictures.finer
     device, (height, width) = pictures.rgb.device, (pictures.rgb if finer is None else finer).shape[-2:]
     factor = height // pictures.rgb.shape[-2]
+    where = torch.ones_like(pictures.rgb[0, 0], dtype=torch.bool) if pictures.where is None else pictures.where
+    finer_where = where.repeat_interleave(factor, dim=0).repeat_interleave(factor, dim=1)
     weights = torch.tensor([_PHOTO] + [1.0] * min(config.pictures, count), device=device)[:, None, None, None]
     footprint = start.scales.max(dim=1, keepdim=True).values
     leaves = {
@@ -205,8 +209,9 @@ def fitted(
         if finer is None:
             error = (weights * (shown - rgb) ** 2).sum()
         else:
-            others = F.avg_pool2d(shown[1:], factor) - rgb[1:]
-            error = _PHOTO * ((shown[0] - finer) ** 2).sum() + factor**2 * (others**2).sum()
+            coarse = weights * factor**2 * (F.avg_pool2d(shown, factor) - rgb) ** 2
+            fine = _PHOTO * (shown[0] - finer) ** 2
+            error = coarse[1:].sum() + (coarse[0] * ~where).sum() + (fine * finer_where).sum()
         error.backward()
         optimizer.step()
         optimizer.zero_grad(set_to_none=True)
