@@ -1,7 +1,7 @@
 """Make the first picture of the README: a photo, and its scene from the left, from the right and from nearer.
 
 make demo
-python scripts/make_hero_picture.py out/demo examples/photos/drawing_room.jpg -o docs/images/hero.png
+python scripts/make_hero_picture.py out/demo examples/photos/drawing_room.jpg -o docs/images/hero.jpg
 """
 
 import argparse
@@ -24,10 +24,12 @@ def main() -> None:
     scene = lyra.load_scene(given.scene)
     paths = {path.name: path.cameras for path in read_trajectories(given.scene)}
 
-    def seen(name: str, frame: int) -> Tensor:
-        return lyra.render(scene.gaussians[0], paths[name][frame]).rgb[0].clamp(0, 1)
+    height, width = scene.source.height, scene.source.width
 
-    photo, _ = fit_photo(read_photo(given.photo).frames.rgb[0], scene.source.height, scene.source.width, "crop")
+    def seen(name: str, frame: int) -> Tensor:
+        return lyra.render(scene.gaussians[0], paths[name][frame].resized(height, width)).rgb[0].clamp(0, 1)
+
+    photo, _ = fit_photo(read_photo(given.photo).frames.rgb[0], height, width, "crop")
     rows = ((photo, seen("left", 10)), (seen("right", 16), seen("zoom_in", 8)))
     save_image(given.out, torch.cat([torch.cat(row, dim=2) for row in rows], dim=1))
 

@@ -326,7 +326,7 @@ STAGES = [
     "decode",
     "cover",
     "refine",
-    "render",
+    "rendered_at",
     "save_scene",
     "write_video",
 ]

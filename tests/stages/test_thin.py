@@ -9,8 +9,8 @@ from lyra.geometry import trajectory_c2w
 from lyra.geometry.gaussian_sets import joined
 from lyra.metrics import psnr
 from lyra.raster import render
+from lyra.raster.showing import shown_of
 from lyra.stages import ThinConfig, thin
-from lyra.stages.thin import shown_of
 from lyra.structures import Cameras, Gaussians, InputError, Scene, Trajectory
 
 HEIGHT, WIDTH = 48, 64

@@ -79,7 +79,7 @@ def test_stages_leave_networks_that_load_show_and_go_on(run, tiny, tmp_path, mon
                 assert sheet.size == (5 * 128, 6 * 64)
                 pixels = np.asarray(sheet).reshape(6, 64, 5, 128, 3).astype(float)
             drift = np.abs(pixels[:, :, 1] - pixels[:, :, 3]).mean()  # render against the teacher's frame
-            assert 0 < drift < 60 and pixels[:, :, 3].std() > 3
+            assert 0 < drift < 70 and pixels[:, :, 3].std() > 3
     counts = [len(read_ply(folder / "world.ply")) for folder in folders]
     # six views here, and Gaussians fainter than the limit of the export are few
     assert max(counts) <= 64 * 128 + 6 * 32 * 64 and counts[-1] <= int((64 * 128 + 6 * 32 * 64) * (1 - 0.57))

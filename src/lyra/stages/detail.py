@@ -15,8 +15,8 @@ from lyra.geometry import invert_rigid
 from lyra.geometry.gaussian_sets import joined
 from lyra.geometry.quaternions import rotation_from_quaternion
 from lyra.raster import RenderOptions
-from lyra.stages.refine import RefineConfig, fitted, pictures_of
-from lyra.stages.thin import shown_of
+from lyra.raster.fitting import fitted, pictures_of
+from lyra.raster.showing import shown_of
 from lyra.structures import Cameras, Conditioning, Gaussians, InputError, Scene, Views
 
 FACTOR = 2
@@ -118,7 +118,7 @@ def detail(
         taken = [(view, at) for view in range(len(frames)) for at in range(1, frames.shape[1])]
         pictures = pictures_of(views, 0, conditionings, frames, taken)
         pictures = pictures._replace(finer=photo, where=smooth)
-        finer = fitted(finer, pictures, RefineConfig(config.steps, pictures=1), seed, on_step, options)
+        finer = fitted(finer, pictures, config.steps, 1, seed, on_step, options)
     camera = scene.source.resized(FACTOR * height, FACTOR * width)
     return replace(scene, gaussians=(finer, *scene.gaussians[1:]), source=camera)
 

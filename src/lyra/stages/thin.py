@@ -6,7 +6,8 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from lyra.raster import RenderOptions, render
+from lyra.raster import RenderOptions
+from lyra.raster.showing import shown_of
 from lyra.structures import Cameras, Gaussians, InputError, Scene, Trajectory
 
 _PHOTO = 3.0
@@ -78,19 +79,3 @@ def _thinned(gaussians: Gaussians, cameras: Cameras, weights: Tensor, most: int,
     shown = shown_of(gaussians, cameras, options, weights)
     # a stable order, so that equal ones go from the end: the last to join were the least certain
     return gaussians[shown.sort(descending=True, stable=True).indices[:most].sort().values]
-
-
-def shown_of(
-    gaussians: Gaussians, cameras: Cameras, options: RenderOptions | None = None, weights: Tensor | None = None
-) -> Tensor:
-    """[N] pixels that each Gaussian fills in the pictures of T cameras: the sum of its blending weights.
-
-    A render is linear in the colours, so this is the gradient of its sum by one channel of them, as in `recolor`.
-    ``weights`` [T] say how often each picture counts; ``None`` for once.
-    """
-    with torch.enable_grad():
-        colors = gaussians.colors.detach().clone().requires_grad_()
-        rgb = render(replace(gaussians, colors=colors), cameras, options or RenderOptions(depth=False)).rgb
-        often = rgb.new_ones(len(rgb)) if weights is None else weights.to(rgb.device)
-        (found,) = torch.autograd.grad((often[:, None, None] * rgb[:, 0]).sum(), colors)
-    return found[:, 0]
