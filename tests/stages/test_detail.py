@@ -189,3 +189,13 @@ def test_renders_of_a_fine_scene_have_the_size_of_the_clips(seen, fine):
     torch.testing.assert_close(shown.rgb[1, :, 4, 7], finer.rgb[1, :, 8:10, 14:16].mean(dim=(1, 2)))
     coarse = rendered_at(scene, path(), RenderOptions())
     assert torch.equal(coarse.rgb, render(scene.gaussians[0], path()).rgb)
+
+
+@pytest.mark.gpu
+def test_a_gpu_divides_the_same_ones_and_comes_as_near(seen, fine):
+    scene, views, told, clips = seen
+    there = detail(scene.to("cuda"), views.to("cuda"), fine.cuda(), told, clips.cuda(), DetailConfig(1000, 0))
+    here = detail(scene, views, fine, told, clips, DetailConfig(1000, 0))
+    torch.testing.assert_close(there.gaussians[0].means.cpu(), here.gaussians[0].means, rtol=1e-4, atol=1e-5)
+    fitted = detail(scene.to("cuda"), views.to("cuda"), fine.cuda(), told, clips.cuda(), DetailConfig(1000, 12))
+    assert agreement(fitted.to("cpu"), fine[None], 0) > agreement(scene, fine[None], 0) + 6

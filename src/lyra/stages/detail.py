@@ -95,7 +95,7 @@ def detail(
         ValueError: the photo is not twice as large as the source view.
     """
     config, options = config or DetailConfig(), options or RenderOptions()
-    source, own = views.cameras[0], views.frames.rgb[0]
+    source, own = views.cameras[0].to(views.frames.rgb.device), views.frames.rgb[0]
     height, width = own.shape[-2:]
     if tuple(photo.shape) != (3, FACTOR * height, FACTOR * width):
         raise ValueError(
