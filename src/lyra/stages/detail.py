@@ -85,7 +85,7 @@ def detail(
         config: how many Gaussians and steps.
         seed: of the order in which frames are taken.
         on_step: told the number of each step that is done.
-        options: how the Gaussians are drawn; there is nothing to do for the ray response, which knows no blur.
+        options: how the Gaussians are drawn; the ray response knows no blur, so nothing grows there.
 
     Returns:
         The scene with up to three more Gaussians for each that was divided, and with the finer source camera; the scene
@@ -108,7 +108,7 @@ def detail(
     chosen = _worth_dividing(gaussians, seen, source, photo - enlarged, smooth, config.most, options)
     if not len(chosen):
         return scene
-    missing = options.eps2d * (1 - 1 / FACTOR**2)
+    missing = options.eps2d * (1 - 1 / FACTOR**2) if options.response == "ewa" else 0.0
     others = torch.ones(len(gaussians), dtype=torch.bool, device=chosen.device)
     others[chosen] = False
     kept = _blurred(gaussians, source, missing)[others]
