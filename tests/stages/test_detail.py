@@ -15,7 +15,7 @@ from lyra.preset import nano, published
 from lyra.raster import RenderOptions, render
 from lyra.results import rendered_at
 from lyra.stages import DetailConfig, detail
-from lyra.stages.detail import CHILDREN, FACTOR, _blurred, _divided, _projected
+from lyra.stages.detail import CHILDREN, FACTOR, _blurred, _divided, _projected, _unmixed
 from lyra.structures import Cameras, Frames, Gaussians, InputError, Scene, Trajectory, Views
 
 HEIGHT, WIDTH, TIMES = 32, 48, 4
@@ -199,3 +199,21 @@ def test_a_gpu_divides_the_same_ones_and_comes_as_near(seen, fine):
     torch.testing.assert_close(there.gaussians[0].means.cpu(), here.gaussians[0].means, rtol=1e-4, atol=1e-5)
     fitted = detail(scene.to("cuda"), views.to("cuda"), fine.cuda(), told, clips.cuda(), DetailConfig(1000, 12))
     assert agreement(fitted.to("cpu"), fine[None], 0) > agreement(scene, fine[None], 0) + 6
+
+
+def test_the_farther_side_of_a_step_holds_nothing_of_the_nearer_one():
+    """A dark board before a light wall; pixels at its rim are half of both, and the wall's Gaussians show them."""
+    depth = torch.full((HEIGHT, WIDTH), 4.0)
+    depth[:, : WIDTH // 2] = 2.0
+    rgb = torch.full((3, HEIGHT, WIDTH), 0.9)
+    rgb[:, :, : WIDTH // 2] = 0.1
+    rgb[:, :, WIDTH // 2] = 0.5  # at the wall's depth, half covered
+    camera = path()[0]
+    points = unproject(depth[None], camera.K, camera.c2w)[0].flatten(0, 1)
+    mixed = of_pixels(points, depth.flatten(), rgb.flatten(1).mT, camera.K[0])
+    made = _unmixed(mixed, camera, rgb, depth).colors.mT.unflatten(1, (HEIGHT, WIDTH))
+    assert torch.allclose(made[:, :, WIDTH // 2 :], torch.tensor(0.9), atol=1e-5)
+    assert torch.equal(made[:, :, : WIDTH // 2], rgb[:, :, : WIDTH // 2])
+    # one that stands before the wall keeps its colour
+    nearer = replace(mixed, means=0.6 * mixed.means)
+    assert torch.equal(_unmixed(nearer, camera, rgb, depth).colors, mixed.colors)

@@ -34,6 +34,8 @@ _STEEP, _APART = 0.15, 0.03
 """A surface is followed where the ray meets it at more than this cosine and changes depth by less than this share."""
 _EDGE = 0.1
 """Log depth between neighbouring pixels, above which two surfaces meet there."""
+_AROUND, _SAME_SURFACE = 3, 0.25
+"""Pixels around a mixed one that tell its colour, and log depth within which a Gaussian belongs to the pixel's."""
 MOST = 1_000_000
 
 
@@ -74,7 +76,8 @@ def detail(
     blur of `eps2d` pixels; the finer camera's are smaller, so what is not divided takes the difference into its own
     size. Then all take some steps of `refine`: renders of the photo's camera towards the finer photo, those of other
     cameras, averaged over each pixel of an imagined frame, towards that. Where two surfaces meet, the photo counts as
-    the networks saw it, or half covered finer pixels would hang in the air as a rim of dots.
+    the networks saw it, and at last what belongs to the farther one takes the colour that this has beside them: half
+    covered pixels would hang in the air as a rim of dots.
 
     Args:
         scene: a static scene, refined.
@@ -119,6 +122,7 @@ def detail(
         pictures = pictures_of(views, 0, conditionings, frames, taken)
         pictures = pictures._replace(finer=photo, where=smooth)
         finer = fitted(finer, pictures, config.steps, 1, seed, on_step, options)
+    finer = _unmixed(finer, source, own, views.depth[0])
     camera = scene.source.resized(FACTOR * height, FACTOR * width)
     return replace(scene, gaussians=(finer, *scene.gaussians[1:]), source=camera)
 
@@ -147,6 +151,30 @@ def _meeting(depth: Tensor) -> Tensor:
     """[H, W] bool, pixels beside a step of the depth [H, W]: which surface a finer pixel shows is unknown there."""
     log = depth.log()[None, None]
     return (F.max_pool2d(log, 3, 1, 1) + F.max_pool2d(-log, 3, 1, 1))[0, 0] > _EDGE
+
+
+def _unmixed(gaussians: Gaussians, camera: Cameras, rgb: Tensor, depth: Tensor) -> Gaussians:
+    """Gaussians whose colours hold nothing of a nearer surface beside which the camera sees them.
+
+    A pixel [H, W] on the farther side of a step takes the mean of ``rgb`` [3, H, W] over the pixels around it that lie
+    beside no step and as far away; where there are fewer than three of them it stays as it is.
+    """
+    height, width = depth.shape
+    log, meeting = depth.log(), _meeting(depth)
+    farther = meeting & (log + F.max_pool2d(-log[None, None], 3, 1, 1)[0, 0] > _EDGE)
+    count = 2 * _AROUND + 1
+    maps = torch.cat([rgb, log[None], (~meeting)[None].to(rgb)])
+    around = F.unfold(F.pad(maps[None], (_AROUND,) * 4, mode="replicate"), count).unflatten(1, (5, count**2))[0]
+    pure = around[4] * ((around[3] - log.flatten()).abs() < _EDGE)
+    enough = pure.sum(dim=0)
+    colour = ((around[:3] * pure).sum(dim=1) / enough.clamp_min(1)).unflatten(1, (height, width))
+    known = farther & (enough >= 3).unflatten(0, (height, width))
+    seen = _projected(gaussians, camera)
+    cell = _cells(seen.v, height), _cells(seen.u, width)
+    inside = (seen.u >= 0) & (seen.u < width) & (seen.v >= 0) & (seen.v < height) & (seen.z > 0)
+    there = (seen.z.clamp_min(1e-3).log() - log[cell]).abs() < _SAME_SURFACE
+    taken = (inside & known[cell] & there)[:, None]
+    return replace(gaussians, colors=torch.where(taken, colour[:, cell[0], cell[1]].mT.to(rgb), gaussians.colors))
 
 
 def _worth_dividing(
