@@ -194,10 +194,12 @@ def test_renders_of_a_fine_scene_have_the_size_of_the_clips(seen, fine):
 @pytest.mark.gpu
 def test_a_gpu_divides_the_same_ones_and_comes_as_near(seen, fine):
     scene, views, told, clips = seen
-    there = detail(scene.to("cuda"), views.to("cuda"), fine.cuda(), told, clips.cuda(), DetailConfig(1000, 0))
+    there = [SimpleNamespace(trajectory=Trajectory(each.trajectory.name, path().to("cuda"))) for each in told]
+    moved = (scene.to("cuda"), views.to("cuda"), fine.cuda(), there, clips.cuda())
     here = detail(scene, views, fine, told, clips, DetailConfig(1000, 0))
-    torch.testing.assert_close(there.gaussians[0].means.cpu(), here.gaussians[0].means, rtol=1e-4, atol=1e-5)
-    fitted = detail(scene.to("cuda"), views.to("cuda"), fine.cuda(), told, clips.cuda(), DetailConfig(1000, 12))
+    divided = detail(*moved, DetailConfig(1000, 0))
+    torch.testing.assert_close(divided.gaussians[0].means.cpu(), here.gaussians[0].means, rtol=1e-4, atol=1e-5)
+    fitted = detail(*moved, DetailConfig(1000, 12))
     assert agreement(fitted.to("cpu"), fine[None], 0) > agreement(scene, fine[None], 0) + 6
 
 
