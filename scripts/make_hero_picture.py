@@ -29,7 +29,9 @@ def main() -> None:
     def seen(name: str, frame: int) -> Tensor:
         return lyra.render(scene.gaussians[0], paths[name][frame].resized(height, width)).rgb[0].clamp(0, 1)
 
-    photo, _ = fit_photo(read_photo(given.photo).frames.rgb[0], height, width, "crop")
+    small = next(iter(paths.values()))  # trajectories have the networks' size, of which the scene's is a multiple
+    factor = height // small.height
+    photo, _ = fit_photo(read_photo(given.photo).frames.rgb[0], small.height, small.width, "crop", factor)
     rows = ((photo, seen("left", 10)), (seen("right", 16), seen("zoom_in", 8)))
     save_image(given.out, torch.cat([torch.cat(row, dim=2) for row in rows], dim=1))
 

@@ -15,7 +15,7 @@ from lyra.preset import nano, published
 from lyra.raster import RenderOptions, render
 from lyra.results import rendered_at
 from lyra.stages import DetailConfig, detail
-from lyra.stages.detail import CHILDREN, FACTOR, _blurred, _divided, _projected, _unmixed
+from lyra.stages.detail import CHILDREN, FACTOR, _blurred, _divided, _meeting, _projected, _unmixed
 from lyra.structures import Cameras, Frames, Gaussians, InputError, Scene, Trajectory, Views
 
 HEIGHT, WIDTH, TIMES = 32, 48, 4
@@ -213,9 +213,9 @@ def test_the_farther_side_of_a_step_holds_nothing_of_the_nearer_one():
     camera = path()[0]
     points = unproject(depth[None], camera.K, camera.c2w)[0].flatten(0, 1)
     mixed = of_pixels(points, depth.flatten(), rgb.flatten(1).mT, camera.K[0])
-    made = _unmixed(mixed, camera, rgb, depth).colors.mT.unflatten(1, (HEIGHT, WIDTH))
+    made = _unmixed(mixed, camera, rgb, depth, ~_meeting(depth)).colors.mT.unflatten(1, (HEIGHT, WIDTH))
     assert torch.allclose(made[:, :, WIDTH // 2 :], torch.tensor(0.9), atol=1e-5)
     assert torch.equal(made[:, :, : WIDTH // 2], rgb[:, :, : WIDTH // 2])
     # one that stands before the wall keeps its colour
     nearer = replace(mixed, means=0.6 * mixed.means)
-    assert torch.equal(_unmixed(nearer, camera, rgb, depth).colors, mixed.colors)
+    assert torch.equal(_unmixed(nearer, camera, rgb, depth, ~_meeting(depth)).colors, mixed.colors)

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from lyra.geometry import invert_rigid
+from lyra.geometry.cameras import invert_rigid, transform_points
 from lyra.geometry.gaussian_sets import joined
 from lyra.geometry.quaternions import rotation_from_quaternion
 from lyra.raster import RenderOptions
@@ -55,7 +55,7 @@ class DetailConfig:
         if not 0 <= self.most <= MOST:
             raise InputError(f"{self.most} Gaussians to divide are outside 0…{MOST}; 0 leaves the scene as it is")
         if not 0 <= self.steps <= MOST:
-            raise InputError(f"{self.steps} steps are outside 0…{MOST}")
+            raise InputError(f"{self.steps} steps are outside 0…{MOST}; 0 leaves what was divided as it is")
 
 
 def detail(
@@ -105,24 +105,24 @@ def detail(
             f"detail: expected a photo of 3 x {FACTOR * height} x {FACTOR * width}, got {list(photo.shape)}"
         )
     enlarged = F.interpolate(own[None], scale_factor=FACTOR, mode="bicubic", align_corners=False)[0].clamp(0, 1)
+    gain, smooth = photo - enlarged, ~_meeting(views.depth[0])
     gaussians = scene.gaussians[0]
     seen = _projected(gaussians, source)
-    smooth = ~_meeting(views.depth[0])
-    chosen = _worth_dividing(gaussians, seen, source, photo - enlarged, smooth, config.most, options)
+    chosen = _worth_dividing(gaussians, seen, source, gain, smooth, config.most, options)
     if not len(chosen):
         return scene
     missing = options.eps2d * (1 - 1 / FACTOR**2) if options.response == "ewa" else 0.0
     others = torch.ones(len(gaussians), dtype=torch.bool, device=chosen.device)
     others[chosen] = False
     kept = _blurred(gaussians, source, missing)[others]
-    children = _divided(gaussians[chosen], seen.of(chosen), source, photo - enlarged)
+    children = _divided(gaussians[chosen], seen.of(chosen), source, gain)
     finer = joined(kept, *children)
     if config.steps and len(frames):
         taken = [(view, at) for view in range(len(frames)) for at in range(1, frames.shape[1])]
         pictures = pictures_of(views, 0, conditionings, frames, taken)
         pictures = pictures._replace(finer=photo, where=smooth)
         finer = fitted(finer, pictures, config.steps, 1, seed, on_step, options)
-    finer = _unmixed(finer, source, own, views.depth[0])
+    finer = _unmixed(finer, source, own, views.depth[0], smooth)
     camera = scene.source.resized(FACTOR * height, FACTOR * width)
     return replace(scene, gaussians=(finer, *scene.gaussians[1:]), source=camera)
 
@@ -138,10 +138,18 @@ class _Seen(NamedTuple):
     def of(self, chosen: Tensor) -> "_Seen":
         return _Seen(*(part[chosen] for part in self))
 
+    def within(self, camera: Cameras) -> Tensor:
+        """[N] bool, whether they stand before the camera and in its picture."""
+        return (self.u >= 0) & (self.u < camera.width) & (self.v >= 0) & (self.v < camera.height) & (self.z > 0)
+
+    def cells(self, camera: Cameras) -> tuple[Tensor, Tensor]:
+        """Row and column of the pixel of each, the nearest one for those beyond the picture."""
+        return _cells(self.v, camera.height), _cells(self.u, camera.width)
+
 
 def _projected(gaussians: Gaussians, camera: Cameras) -> _Seen:
-    w2c, K = invert_rigid(camera.c2w)[0], camera.K[0]
-    x, y, z = (gaussians.means @ w2c[:3, :3].mT + w2c[:3, 3]).unbind(1)
+    K = camera.K[0]
+    x, y, z = transform_points(gaussians.means, invert_rigid(camera.c2w)[0]).unbind(1)
     ahead = z.clamp_min(1e-3)
     deviation = gaussians.scales.amax(dim=1) * K[0, 0] / ahead
     return _Seen(K[0, 0] * x / ahead + K[0, 2], K[1, 1] * y / ahead + K[1, 2], z, deviation)
@@ -153,28 +161,26 @@ def _meeting(depth: Tensor) -> Tensor:
     return (F.max_pool2d(log, 3, 1, 1) + F.max_pool2d(-log, 3, 1, 1))[0, 0] > _EDGE
 
 
-def _unmixed(gaussians: Gaussians, camera: Cameras, rgb: Tensor, depth: Tensor) -> Gaussians:
+def _unmixed(gaussians: Gaussians, camera: Cameras, rgb: Tensor, depth: Tensor, smooth: Tensor) -> Gaussians:
     """Gaussians whose colours hold nothing of a nearer surface beside which the camera sees them.
 
     A pixel [H, W] on the farther side of a step takes the mean of ``rgb`` [3, H, W] over the pixels around it that lie
-    beside no step and as far away; where there are fewer than three of them it stays as it is.
+    beside no step (``smooth``) and as far away; where there are fewer than three of them it stays as it is.
     """
     height, width = depth.shape
-    log, meeting = depth.log(), _meeting(depth)
-    farther = meeting & (log + F.max_pool2d(-log[None, None], 3, 1, 1)[0, 0] > _EDGE)
-    count = 2 * _AROUND + 1
-    maps = torch.cat([rgb, log[None], (~meeting)[None].to(rgb)])
+    log, count = depth.log(), 2 * _AROUND + 1
+    farther = ~smooth & (log + F.max_pool2d(-log[None, None], 3, 1, 1)[0, 0] > _EDGE)
+    maps = torch.cat([rgb, log[None], smooth[None].to(rgb)])
     around = F.unfold(F.pad(maps[None], (_AROUND,) * 4, mode="replicate"), count).unflatten(1, (5, count**2))[0]
     pure = around[4] * ((around[3] - log.flatten()).abs() < _EDGE)
     enough = pure.sum(dim=0)
     colour = ((around[:3] * pure).sum(dim=1) / enough.clamp_min(1)).unflatten(1, (height, width))
     known = farther & (enough >= 3).unflatten(0, (height, width))
     seen = _projected(gaussians, camera)
-    cell = _cells(seen.v, height), _cells(seen.u, width)
-    inside = (seen.u >= 0) & (seen.u < width) & (seen.v >= 0) & (seen.v < height) & (seen.z > 0)
+    cell = seen.cells(camera)
     there = (seen.z.clamp_min(1e-3).log() - log[cell]).abs() < _SAME_SURFACE
-    taken = (inside & known[cell] & there)[:, None]
-    return replace(gaussians, colors=torch.where(taken, colour[:, cell[0], cell[1]].mT.to(rgb), gaussians.colors))
+    taken = (seen.within(camera) & known[cell] & there)[:, None]
+    return replace(gaussians, colors=torch.where(taken, colour[:, cell[0], cell[1]].mT, gaussians.colors))
 
 
 def _worth_dividing(
@@ -190,14 +196,11 @@ def _worth_dividing(
 
     ``gain`` [3, 2H, 2W] is what the finer photo has over the enlarged one, ``smooth`` [H, W] where one surface is seen.
     """
-    height, width = camera.height, camera.width
     shown = shown_of(gaussians, camera, replace(options, depth=False))
-    around = FACTOR // 2
-    energy = F.avg_pool2d(gain.square().mean(0)[None, None], 2 * FACTOR, FACTOR, around)[0, 0]
-    inside = (seen.u >= 0) & (seen.u < width) & (seen.v >= 0) & (seen.v < height) & (seen.z > options.near)
-    inside &= (shown > _SHOWS) & (seen.deviation < _SMALL)
-    cell = _cells(seen.v, height), _cells(seen.u, width)
-    value = torch.where(inside & smooth[cell], energy[cell] * shown, 0.0)
+    energy = F.avg_pool2d(gain.square().mean(0)[None, None], 2 * FACTOR, FACTOR, FACTOR // 2)[0, 0]
+    cell = seen.cells(camera)
+    fitting = seen.within(camera) & smooth[cell] & (shown > _SHOWS) & (seen.deviation < _SMALL)
+    value = torch.where(fitting, energy[cell] * shown, 0.0)
     order = value.sort(descending=True, stable=True).indices[:most]
     return order[value[order] > _WORTH].sort().values
 
