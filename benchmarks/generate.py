@@ -3,7 +3,7 @@
 Each run is a fresh process, as a user starts it; the table shows the minimum over the runs and the peak memory. With
 ``--warm`` all runs happen in one process that has loaded its networks and made one scene before, as a service would:
 from the photo's file to Gaussians in memory. Other options, such as ``--device cuda``, are those
-of the command; with ``--warm`` there are ``--device``, ``--steps`` and ``--exact``.
+of the command; with ``--warm`` there are ``--device``, ``--steps``, ``--detail`` and ``--exact``.
 """
 
 import argparse
@@ -35,6 +35,7 @@ def warm_runs(photo: Path, count: int, extra: list[str]) -> list[dict[str, float
     parser = argparse.ArgumentParser()
     parser.add_argument("--device", default="auto")
     parser.add_argument("--steps", type=int)
+    parser.add_argument("--detail", type=int)
     parser.add_argument("--exact", action="store_true")
     options = GenerateOptions(**vars(parser.parse_args(extra)))
     pipeline = Pipeline.load(options.device)
