@@ -22,8 +22,9 @@ class EvaluateAblations:
     out: Annotated[Path, arg(aliases=["-o"], metavar="FOLDER")]
     """Folder of the runs; variants that are finished there are kept, an interrupted one goes on."""
     variants: Annotated[tuple[str, ...], arg(metavar="NAME …", help_behavior_hint="(default: all)")] = ()
-    """Rows to make: full, no-fusion, no-fusion-pruned, trunk-apart, captured, both, no-perceptual, no-depth,
-    no-pruning, hybrid, pixels, official, official-no-fusion, official-captured, official-no-perceptual."""
+    """Rows to make: full, no-fusion, no-fusion-pruned, alone, trunk-apart, captured, both, no-perceptual, no-depth,
+    no-pruning, hybrid, pixels, official, official-no-fusion, official-alone, official-captured,
+    official-no-perceptual."""
     seconds: Annotated[float | None, arg(metavar="S", help_behavior_hint="")] = None
     """Training of each variant in seconds. One of --seconds and --steps is needed."""
     steps: Annotated[int | None, arg(metavar="N", help_behavior_hint="")] = None

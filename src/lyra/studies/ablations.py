@@ -377,13 +377,13 @@ class _Bench:
 def variant_recipe(
     ablation: Ablation, recipe: DecoderRecipe, base: DecoderConfig, protocol: AblationsProtocol
 ) -> DecoderRecipe:
-    """The recipe of a variant: its losses, its network, and pruning in the last quarter of the budget."""
+    """The recipe of a variant: its losses, its network, the clips of a step, and pruning in the last quarter."""
     config = replace(base, **(ablation.network or {}))
     changes = dict(ablation.recipe or {})
     learn = replace(recipe.stages[0], name="learn", steps=3)
     kept = min(1.0, protocol.gaussians / gaussians_of(config, protocol.height, protocol.width))
     prune = DecoderStage("prune", 1, all_views=learn.all_views, prune_ratio=1 - kept, opacity_weight=0.05)
-    stage_changes = {key: changes.pop(key) for key in ("prune_ratio", "opacity_weight") if key in changes}
+    stage_changes = {key: changes.pop(key) for key in ("views", "prune_ratio", "opacity_weight") if key in changes}
     stages = tuple(replace(stage, **stage_changes) for stage in (learn, prune))
     return replace(recipe, stages=stages, network=lambda: config, **changes)
 

@@ -134,6 +134,11 @@ class DecoderTask(PooledTask):
         """Height and width of the pictures of the present stage."""
         return self.options.height // self.now.reduce, self.options.width // self.now.reduce
 
+    @property
+    def clips(self) -> int:
+        """How many clips the scenes have, from which a step draws those that it looks at."""
+        return self.now.views[1]
+
     def _sources(
         self, feed: WorldFeed, store: TextureStore, photos: PhotoTiles, upright: bool = False
     ) -> tuple[Tensor, Tensor]:
@@ -200,7 +205,7 @@ class DecoderTask(PooledTask):
             self._enter(stage)
         shared = torch.Generator().manual_seed(mixed_seed(SHARED, self.options.seed, step))
         count = choose_view_count(stage, shared)
-        views = torch.randperm(stage.views[1], device=self.device)[:count].sort().values
+        views = torch.randperm(self.clips, device=self.device)[:count].sort().values
         scenes = self._draw(step, views)
         clean_source = bool(step % 2) and 0 in self.anchor_frames
         with self._replaying():

@@ -56,6 +56,11 @@ class FixedScenesTask(DecoderTask):
         """Stages change what is learned, but nothing is kept of them."""
         return ""
 
+    @property
+    def clips(self) -> int:
+        """Those of the given scenes; a stage may look at fewer."""
+        return self.materials[0].latents.shape[1]
+
     def _enter(self, stage: DecoderStage) -> None:
         self.now = stage
         self.batch = self.options.batch or stage.batch
