@@ -168,7 +168,7 @@ def evaluate_camera(
     for index in range(protocol.first, protocol.first + protocol.count):
         world = picture_world(index, textures, store, (protocol.height, protocol.width))
         generator = path_generator(protocol.seed, index)
-        estimate, _, _ = pipeline.depth_net.infer(world.rgb)
+        estimate = world.predicted_depth(pipeline.depth_net)
         views, exact = world.views(estimate), world.views(world.depth)
         paths = plan(views, FRAMES, protocol.trajectories, generator=generator)
         c2w = torch.stack([path.cameras.c2w for path in paths]).to(device)

@@ -18,6 +18,7 @@ from lyra.geometry.handheld import handheld_c2w
 from lyra.hub import load_model
 from lyra.io.colmap_run import place_by_colmap
 from lyra.metrics import psnr
+from lyra.models.depth import photo_depth
 from lyra.models.perceptual import SqueezePerceptual
 from lyra.pipeline import Pipeline, resolve_device, warp_along
 from lyra.raster import render
@@ -262,7 +263,7 @@ def _moving_worlds(protocol: MovingProtocol, textures: TextureSet) -> Iterator[A
 
 def _alone(pipeline: Pipeline, rgb: Tensor, camera: Cameras, protocol: MovingProtocol, number: int) -> Gaussians:
     """The scene that the road of still photos makes of one frame."""
-    depth = pipeline.depth_net.infer(rgb[None])[0]
+    depth = photo_depth(pipeline.depth_net, rgb[None], camera.fov_x)[0]
     views = Views(Frames(rgb[None]), depth, torch.ones_like(depth, dtype=torch.bool), camera)
     paths = plan(views, protocol.frames, generator=path_generator(protocol.seed, number))
     caches = warp_along(views, paths)

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from lyra.models.depth import DepthNet, photo_depth
 from lyra.structures import Cameras, Frames, Views
 from lyra.worlds import Clip, TextureSet, TextureStore, WorldBatch, collate, film, film_source, sample_world
 
@@ -28,6 +29,10 @@ class PicturedWorld:
     depth: Tensor
     sky: Tensor
     camera: Cameras
+
+    def predicted_depth(self, depth_net: DepthNet) -> Tensor:
+        """[1, H, W] what the road estimates where the lens is known."""
+        return photo_depth(depth_net, self.rgb, self.camera.fov_x)[0]
 
     def views(self, depth: Tensor) -> Views:
         """The picture with a depth [1, H, W] of median 1, which holds everywhere: commanded cameras mean the same."""

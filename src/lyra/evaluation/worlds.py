@@ -113,7 +113,7 @@ def evaluate_worlds(
     late = is_late(torch.tensor(frames, device=device), FRAMES)
     for index in range(protocol.first, protocol.first + protocol.count):
         world = picture_world(index, textures, store, (protocol.height, protocol.width))
-        estimate, _, _ = pipeline.depth_net.infer(world.rgb)
+        estimate = world.predicted_depth(pipeline.depth_net)
         views, exact = world.views(estimate), world.views(world.depth)
         error = depth_error(estimate, world.depth, ~world.sky)
         depth_scores.append((float(error.abs_rel), float(error.delta1)))

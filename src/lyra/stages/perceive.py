@@ -9,7 +9,7 @@ from torch.nn import functional as F
 
 from lyra.geometry.cameras import intrinsics_from_fov
 from lyra.geometry.constants import FAR_DEPTH, NEAR_DEPTH
-from lyra.models.depth import DepthNet
+from lyra.models.depth import DepthNet, photo_depth
 from lyra.models.depth.model import SIZE_MULTIPLE
 from lyra.structures import Cameras, Frames, InputError, Views
 
@@ -50,26 +50,27 @@ def perceive(
         One view: camera at the identity, depth scaled so that its median is 1, sky at ``FAR_DEPTH``.
     """
     config = config or PerceiveConfig()
-    estimate, fov = _estimate(frames.rgb, depth_net, config.reduction)
+    known = None if config.fov is None else torch.tensor([math.radians(config.fov)])
+    estimate, fov = _estimate(frames.rgb, depth_net, known, config.reduction)
     if depth is None:
         values, mask = estimate, torch.ones_like(estimate, dtype=torch.bool)
     else:
         given, valid = (tensor.to(frames.rgb.device) for tensor in depth)
         values = torch.where(valid, given / given[valid].median(), FAR_DEPTH)[None].float()
         values, mask = values.clamp(NEAR_DEPTH, FAR_DEPTH), valid[None]
-    angle = torch.tensor([math.radians(config.fov)]) if config.fov is not None else fov.cpu()
+    angle = fov.cpu() if known is None else known
     K = intrinsics_from_fov(angle, frames.height, frames.width).to(frames.rgb)
     c2w = torch.eye(4, device=frames.rgb.device)[None]
     return Views(frames, values, mask, Cameras(c2w, K, frames.height, frames.width))
 
 
-def _estimate(rgb: Tensor, depth_net: DepthNet, reduction: int) -> tuple[Tensor, Tensor]:
+def _estimate(rgb: Tensor, depth_net: DepthNet, fov_x: Tensor | None, reduction: int) -> tuple[Tensor, Tensor]:
     """Depth [B, H, W] of pictures and field of view [B], estimated on smaller pictures where asked."""
     if reduction == 1:
-        depth, _, fov = depth_net.infer(rgb)
+        depth, _, fov = photo_depth(depth_net, rgb, fov_x)
         return depth, fov
     size = [max(SIZE_MULTIPLE, round(side / reduction / SIZE_MULTIPLE) * SIZE_MULTIPLE) for side in rgb.shape[-2:]]
     smaller = F.interpolate(rgb, size=size, mode="bilinear", antialias=True, align_corners=False)
-    depth, _, fov = depth_net.infer(smaller)
+    depth, _, fov = photo_depth(depth_net, smaller, fov_x)
     larger = F.interpolate(depth[:, None], size=rgb.shape[-2:], mode="bilinear", align_corners=False)
     return larger[:, 0], fov

@@ -119,7 +119,7 @@ def evaluate_optimisation(
         for turn in _TURNS:
             began = _clock(device)
             with torch.no_grad():
-                estimate, _, _ = pipeline.depth_net.infer(world.rgb)
+                estimate = world.predicted_depth(pipeline.depth_net)
                 views = world.views(estimate)
                 paths = plan(views, FRAMES, generator=path_generator(protocol.seed, index))
                 caches = warp_along(views, paths)
