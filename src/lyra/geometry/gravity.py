@@ -20,10 +20,13 @@ ROLL = 0.2
 """Largest slope of the horizon in the picture."""
 GROUND_SHARE, GROUND_ERROR = 0.35, 0.06
 """A plane is the ground if so many pixels of the lower half lie on it, by relative inverse depth."""
+GROUND_RIVAL = 0.7
+"""And if it has so much of the support of the best plane, which may stand."""
 UPRIGHT_SLOPE, UPRIGHT_ERROR = 0.36, 2.0
 """Edges that lean less are asked; degrees by which one may miss the vanishing point."""
-UPRIGHT_COUNT, UPRIGHT_LENGTH = 10, 150.0
-"""So many edges must agree, of so many pixels of length together in a picture whose shorter side has 256."""
+UPRIGHT_COUNT, UPRIGHT_LENGTH, UPRIGHT_SHARE = 20, 400.0, 0.4
+"""So many edges must agree, of so many pixels of length together in a picture whose shorter side has 256, and of so
+much of the length of all that are asked."""
 _TRIALS, _STEP, _LEAST_PIXELS = 300, 4, 100
 
 
@@ -59,15 +62,14 @@ def _ground(depth: np.ndarray, sky: np.ndarray, focal: float) -> tuple[float, fl
     three = points[drawn]
     apart = np.abs(np.linalg.det(three)) > 1e-3
     planes = np.linalg.solve(three[apart], inverse[drawn][apart][..., None])[..., 0]
-    planes = planes[planes[:, 1] > 0]
-    planes = planes[(np.abs(planes[:, ::2]) < np.array([ROLL, STEEPEST]) * planes[:, 1:2]).all(axis=1)]
-    if len(planes) == 0:
-        return None
     miss = (planes @ points.T) / inverse - 1
     votes = np.clip(1 - (miss / GROUND_ERROR) ** 2, 0, None).mean(axis=1)
-    best = planes[votes.argmax()]
-    if votes.max() < GROUND_SHARE:
+    limits = np.array([ROLL, STEEPEST]) * planes[:, 1:2]
+    could_be = (np.abs(planes[:, ::2]) < limits).all(axis=1)
+    least = max(GROUND_SHARE, GROUND_RIVAL * votes.max(initial=0.0))
+    if not (votes[could_be] > least).any():
         return None
+    best = planes[could_be][votes[could_be].argmax()]
     return best[0] / best[1], 1.0, best[2] / best[1]
 
 
@@ -93,7 +95,8 @@ def _upright(segments: np.ndarray, size: tuple[int, ...], focal: float) -> tuple
     best = trials[(length * np.clip(1 - (apart / UPRIGHT_ERROR) ** 2, 0, None)).sum(axis=1).argmax()]
     for _ in range(3):
         agree = _apart(best[0], best[1], u, v, lean) < UPRIGHT_ERROR
-        if agree.sum() < UPRIGHT_COUNT or length[agree].sum() < UPRIGHT_LENGTH * min(height, width) / 256:
+        least = max(UPRIGHT_LENGTH * min(height, width) / 256, UPRIGHT_SHARE * length.sum())
+        if agree.sum() < UPRIGHT_COUNT or length[agree].sum() < least:
             return None
         weight = np.sqrt(length[agree])[:, None]
         best = np.linalg.lstsq(rows[agree] * weight, lean[agree] * weight[:, 0], rcond=None)[0]

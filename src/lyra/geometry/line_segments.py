@@ -16,7 +16,7 @@ from lyra.geometry.compiled import compiled
 
 CONTRAST = 0.012
 """Least gradient, in colour 0…1 per pixel, of a pixel on a line."""
-WIDEST = 3.0
+WIDEST = 4.0
 """Pixels that the gradient of a line may be wide."""
 DENSE = 0.8
 """Least number of pixels of a region per pixel of its length."""

@@ -49,20 +49,18 @@ def set_upright(depth: Tensor, sky: Tensor, gravity: Tensor, focal: float) -> Te
         [H, W] float32 z.
     """
     log_depth, below = depth.double().cpu().log(), sky.cpu()
-    down, across = log_depth.diff(dim=0), log_depth.diff(dim=1)
-    apart_down, apart_across = below[1:] | below[:-1], below[:, 1:] | below[:, :-1]
-    pull_down, pull_across = _pulls(down, across, apart_down, apart_across, gravity.double().cpu(), focal)
-    weight_down, weight_across = _weights(down, apart_down), _weights(across, apart_across)
-    change = _solved(
-        (weight_down * pull_down).numpy(), (weight_across * pull_across).numpy(),
-        weight_down.numpy(), weight_across.numpy(), KEPT, PRECISION, MOST_ROUNDS,
-    )  # fmt: skip
+    differences = log_depth.diff(dim=0), log_depth.diff(dim=1)
+    apart = below[1:] | below[:-1], below[:, 1:] | below[:, :-1]
+    pulls = _pulls(log_depth, differences, apart, gravity.double().cpu(), focal)
+    weights = [_weights(*pair) for pair in zip(differences, apart, strict=True)]
+    pulled = [(weight * pull).numpy() for weight, pull in zip(weights, pulls, strict=True)]
+    change = _solved(*pulled, *(weight.numpy() for weight in weights), KEPT, PRECISION, MOST_ROUNDS)
     changed = (log_depth + torch.from_numpy(change)).exp().to(depth.device, torch.float32)
     return torch.where(sky, depth.float(), changed)
 
 
 def _pulls(
-    down: Tensor, across: Tensor, apart_down: Tensor, apart_across: Tensor, gravity: Tensor, focal: float
+    log_depth: Tensor, differences: tuple[Tensor, Tensor], apart: tuple[Tensor, Tensor], gravity: Tensor, focal: float
 ) -> tuple[Tensor, Tensor]:
     """Wanted changes of the differences of log depth between rows, [H - 1, W], and between columns, [H, W - 1].
 
@@ -70,28 +68,28 @@ def _pulls(
     the inverse depth, and the log depth by g_z times it. A plane that has g as its normal has inverse depths
     proportional to d = g · (u, v, 1).
     """
-    height, width = down.shape[0] + 1, down.shape[1]
+    height, width = log_depth.shape
+    down, across = differences
+    smooth = [(change.abs() < STEP) & ~sky for change, sky in zip(differences, apart, strict=True)]
     x, z = (gravity[0] / gravity[1]).item(), (gravity[2] / gravity[1]).item()
     u = ((torch.arange(width) + 0.5 - width / 2) / focal).double()
     v = ((torch.arange(height - 1) + 1 - height / 2) / focal).double()[:, None]
     d = x * u + v + z
-    far = d.abs() < NEXT_TO_HORIZON
     level = -1 / (focal * torch.where(d.abs() < 1e-3, 1e-3, d))
-    sideways = F.pad(_mean(across, across.abs() < STEP), (0, 1))[:-1]
+    sideways = F.pad(_mean(across, smooth[1]), (0, 1))[:-1]
     upright = (z / focal - sideways * (x - u * z)) / (1 - v * z)
-    smooth = (down.abs() < STEP) & ~apart_down
-    place = (_mean(down, smooth) - upright) / (level - upright)
-    is_upright = _within(place, UPRIGHT) * (d.abs() < STEEP) * smooth
-    is_level = _within(place - 1, LEVEL) * (d.abs() < STEEP) * ~far
-    pull_down = is_upright * (upright - down) + is_level * smooth * (level - down)
+    place = (_mean(down, smooth[0]) - upright) / (level - upright)
+    is_upright = _within(place, UPRIGHT) * (d.abs() < STEEP)
+    is_level = _within(place - 1, LEVEL) * (d.abs() < STEEP) * (d.abs() > NEXT_TO_HORIZON)
+    pull_down = smooth[0] * (is_upright * (upright - down) + is_level * (level - down))
     beside = F.pad(is_level, (0, 0, 0, 1))
-    beside = torch.minimum(beside[:, 1:], beside[:, :-1]) * (across.abs() < KINK) * ~apart_across
+    beside = torch.minimum(beside[:, 1:], beside[:, :-1]) * (across.abs() < KINK) * ~apart[1]
     pull_across = beside * (F.pad(x * level, (0, 0, 0, 1))[:, 1:] - across)
     return pull_down, pull_across
 
 
 def _mean(values: Tensor, counts: Tensor) -> Tensor:
-    """[R, C] mean over the window around each place of those values [R, C] that count; 0 where few do."""
+    """[R, C] mean over the window around each place of those values [R, C] that count; near 0 where few do."""
     margins = (WINDOW[0] // 2, WINDOW[1] // 2)
     planes = torch.stack([torch.where(counts, values, 0.0), counts.to(values.dtype)])
     total, share = F.avg_pool2d(planes[None], WINDOW, 1, margins, count_include_pad=False)[0]
