@@ -6,6 +6,7 @@ import torch
 from known_tilt import FOCAL, HEIGHT, NO_SKY, WIDTH, down, ground_and_wall, rays
 from torch import Tensor
 
+from lyra.geometry import upright
 from lyra.geometry.upright import KEPT, MOST_ROUNDS, _solved, set_upright
 
 
@@ -58,7 +59,8 @@ def test_waves_of_the_ground_become_level():
     assert error(found, truth, ground) < 0.3 * error(seen, truth, ground)
 
 
-def test_what_is_as_near_to_upright_as_to_level_keeps_its_slope():
+def test_what_is_as_near_to_upright_as_to_level_keeps_its_slope(monkeypatch):
+    monkeypatch.setattr(upright, "STEEPEST", 100.0)  # the place near the horizon is steep
     y = (torch.arange(HEIGHT - 1) + 1 - HEIGHT / 2).double()
     below = y > 14
     slope = torch.where(below, -0.52 / y, 0.0)  # the camera looks ahead: level ground has -1 / y
@@ -68,6 +70,19 @@ def test_what_is_as_near_to_upright_as_to_level_keeps_its_slope():
 
     inner = torch.arange(HEIGHT) > HEIGHT // 2 + 20
     assert error(found, depth, inner[:, None].expand(HEIGHT, WIDTH)) < 0.005
+
+
+def test_a_face_that_runs_far_back_runs_less_far_and_a_street_does_not():
+    """A dome before a wall, steep at its rim, and the side of a street, as steep, but upright."""
+    gravity = down(0)
+    place = rays()
+    radius = (place[..., 0].square() + (place[..., 1] + 0.1).square()).sqrt()
+    dome = torch.where(radius < 0.16, (2.5 * radius.clamp(min=0.06)).exp(), torch.tensor(4.0))
+    street = 0.3 / (place[..., 0].clamp(min=0.0) + 0.08)
+
+    for depth, where, least, most in ((dome, radius < 0.14, 0.0, 0.85), (street, place[..., 0] > 0.05, 0.97, 1.03)):
+        relief = [values[where].log().std() for values in (set_upright(depth, NO_SKY, gravity, FOCAL), depth)]
+        assert least < relief[0] / relief[1] < most
 
 
 def test_steps_stay_and_the_sky_keeps_its_depth():

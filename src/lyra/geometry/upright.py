@@ -3,8 +3,9 @@
 A network's depth bends walls, towers and trunks, by a tenth of their distance, which nobody sees in a depth map and
 everybody from another camera. Where the slope of depth is nearer to that of an upright surface than to that of a level
 one it is set to the former, and where it is near the latter, to that: much of what is built, and of what grows, is one
-of both (after the worlds of Coughlan and Yuille, "Manhattan World", ICCV 1999). The depth whose slopes come nearest to
-these by least squares, while it stays near the old one, solves a screened Poisson equation.
+of both (after the worlds of Coughlan and Yuille, "Manhattan World", ICCV 1999). What is neither, such as a face, is
+seldom seen under a flat angle: a slope as steep as that is made less. The depth whose slopes come nearest to these by
+least squares, while it stays near the old one, solves a screened Poisson equation.
 """
 
 import numpy as np
@@ -19,9 +20,14 @@ UPRIGHT = (0.3, 0.5)
 all from the second number on."""
 LEVEL = (0.25, 0.45)
 """The same for being near to a level one."""
+NEITHER = (0.35, 0.6)
+"""From the second of these distances on to both a surface is neither."""
 NEXT_TO_HORIZON, STEEP = 0.04, 1.2
 """Slopes of the view below or above the horizon between which a level surface is told from an upright one; a place
 next to the horizon is still told to be upright."""
+STEEPEST = 1.5
+"""Slopes of depth by the distance across are kept near this, the tangent of 56 degrees, on what is neither upright nor
+level; twice as steep ones are wholly."""
 WINDOW = (9, 7)
 """Slopes are means over so many rows and columns."""
 STEP, KINK = 0.06, 0.03
@@ -37,7 +43,7 @@ PRECISION, MOST_ROUNDS = 1e-3, 1000
 
 @torch.no_grad()
 def set_upright(depth: Tensor, sky: Tensor, gravity: Tensor, focal: float) -> Tensor:
-    """Let surfaces that are nearly upright, or nearly level, be so.
+    """Let surfaces that are nearly upright, or nearly level, be so, and others be less steep.
 
     Args:
         depth: [H, W] z, positive.
@@ -51,7 +57,7 @@ def set_upright(depth: Tensor, sky: Tensor, gravity: Tensor, focal: float) -> Te
     log_depth, below = depth.double().cpu().log(), sky.cpu()
     differences = log_depth.diff(dim=0), log_depth.diff(dim=1)
     apart = below[1:] | below[:-1], below[:, 1:] | below[:, :-1]
-    pulls = _pulls(log_depth, differences, apart, gravity.double().cpu(), focal)
+    pulls = _pulls(log_depth, differences, apart, gravity, focal)
     weights = [_weights(*pair) for pair in zip(differences, apart, strict=True)]
     pulled = [(weight * pull).numpy() for weight, pull in zip(weights, pulls, strict=True)]
     change = _solved(*pulled, *(weight.numpy() for weight in weights), KEPT, PRECISION, MOST_ROUNDS)
@@ -60,7 +66,11 @@ def set_upright(depth: Tensor, sky: Tensor, gravity: Tensor, focal: float) -> Te
 
 
 def _pulls(
-    log_depth: Tensor, differences: tuple[Tensor, Tensor], apart: tuple[Tensor, Tensor], gravity: Tensor, focal: float
+    log_depth: Tensor,
+    differences: tuple[Tensor, Tensor],
+    apart: tuple[Tensor, Tensor],
+    gravity: Tensor,
+    focal: float,
 ) -> tuple[Tensor, Tensor]:
     """Wanted changes of the differences of log depth between rows, [H - 1, W], and between columns, [H, W - 1].
 
@@ -68,24 +78,39 @@ def _pulls(
     the inverse depth, and the log depth by g_z times it. A plane that has g as its normal has inverse depths
     proportional to d = g · (u, v, 1).
     """
-    height, width = log_depth.shape
     down, across = differences
-    smooth = [(change.abs() < STEP) & ~sky for change, sky in zip(differences, apart, strict=True)]
+    smooth_down, smooth_across = ((change.abs() < STEP) & ~sky for change, sky in zip(differences, apart, strict=True))
+    slope_down, slope_across = _mean(down, smooth_down), _mean(across, smooth_across)
+    too_down = smooth_down * _too_steep(down, slope_down, STEEPEST / focal)
+    too_across = smooth_across * _too_steep(across, slope_across, STEEPEST / focal)
+    height, width = log_depth.shape
     x, z = (gravity[0] / gravity[1]).item(), (gravity[2] / gravity[1]).item()
     u = ((torch.arange(width) + 0.5 - width / 2) / focal).double()
     v = ((torch.arange(height - 1) + 1 - height / 2) / focal).double()[:, None]
     d = x * u + v + z
     level = -1 / (focal * torch.where(d.abs() < 1e-3, 1e-3, d))
-    sideways = F.pad(_mean(across, smooth[1]), (0, 1))[:-1]
-    upright = (z / focal - sideways * (x - u * z)) / (1 - v * z)
-    place = (_mean(down, smooth[0]) - upright) / (level - upright)
+    upright = (z / focal - F.pad(slope_across, (0, 1))[:-1] * (x - u * z)) / (1 - v * z)
+    place = (slope_down - upright) / (level - upright)
     is_upright = _within(place, UPRIGHT) * (d.abs() < STEEP)
     is_level = _within(place - 1, LEVEL) * (d.abs() < STEEP) * (d.abs() > NEXT_TO_HORIZON)
-    pull_down = smooth[0] * (is_upright * (upright - down) + is_level * (level - down))
-    beside = F.pad(is_level, (0, 0, 0, 1))
-    beside = torch.minimum(beside[:, 1:], beside[:, :-1]) * (across.abs() < KINK) * ~apart[1]
-    pull_across = beside * (F.pad(x * level, (0, 0, 0, 1))[:, 1:] - across)
+    pull_down = smooth_down * (is_upright * (upright - down) + is_level * (level - down))
+    not_upright, not_level = 1 - _within(place, NEITHER), 1 - _within(place - 1, NEITHER)
+    pull_down += (1 - is_upright) * not_level * too_down
+    beside, neither = (_beside(part) for part in (is_level, not_upright * not_level))
+    pull_across = beside * (across.abs() < KINK) * ~apart[1] * (F.pad(x * level, (0, 0, 0, 1))[:, 1:] - across)
+    pull_across += (1 - beside) * neither * too_across
     return pull_down, pull_across
+
+
+def _too_steep(change: Tensor, slope: Tensor, steepest: float) -> Tensor:
+    """What brings differences to the steepest slope where their surface has more, wholly from twice as much on."""
+    return (slope.abs() / steepest - 1).clamp(0, 1) * (slope.sign() * steepest - change)
+
+
+def _beside(part: Tensor) -> Tensor:
+    """[H, W - 1] between columns what [H - 1, W] is between rows: the less of both sides, in the last row nothing."""
+    padded = F.pad(part, (0, 0, 0, 1))
+    return torch.minimum(padded[:, 1:], padded[:, :-1])
 
 
 def _mean(values: Tensor, counts: Tensor) -> Tensor:
