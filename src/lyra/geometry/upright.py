@@ -1,7 +1,7 @@
 """What stands upright in a picture stands upright in its depth, and what is level is level.
 
-A network's depth bends walls, towers and trunks, by a tenth of their distance, which nobody sees in a depth map and
-everybody from another camera. Where the slope of depth is nearer to that of an upright surface than to that of a level
+A network's depth bends walls, towers and trunks, by a tenth of their distance, which does not show in a depth map and
+does from another camera. Where the slope of depth is nearer to that of an upright surface than to that of a level
 one it is set to the former, and where it is near the latter, to that: much of what is built, and of what grows, is one
 of both (after the worlds of Coughlan and Yuille, "Manhattan World", ICCV 1999). What is neither, such as a face, is
 seldom seen under a flat angle: a slope as steep as that is made less. The depth whose slopes come nearest to these by
