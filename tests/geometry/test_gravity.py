@@ -29,9 +29,8 @@ FLAT = torch.full((3, HEIGHT, WIDTH), 0.5)
 @pytest.mark.parametrize(("pitch", "roll"), [(0, 0), (8, 0), (3, 3), (25, -6), (45, 0)])
 def test_the_ground_tells(pitch, roll):
     gravity = down(pitch, roll)
-    noisy = ground_and_wall(gravity) * (
-        1 + 0.02 * torch.randn(HEIGHT, WIDTH, generator=torch.Generator().manual_seed(1))
-    )
+    noise = torch.randn(HEIGHT, WIDTH, generator=torch.Generator().manual_seed(1))
+    noisy = ground_and_wall(gravity) * (1 + 0.02 * noise)
 
     found = find_gravity(noisy, NO_SKY, FLAT, FOCAL)
 

@@ -10,9 +10,7 @@ from torch import Tensor
 from lyra.geometry.line_segments import line_segments
 
 
-def turned_rectangle(
-    degrees: float, size: tuple[int, int] = (96, 128), half: tuple[float, float] = (38.0, 24.0)
-) -> Tensor:
+def turned_rectangle(degrees: float, half: tuple[float, float] = (38.0, 24.0)) -> Tensor:
     """A grey rectangle on white, its edges covered in part as a camera shows them."""
     height, width = 96, 128
     y, x = torch.meshgrid(torch.arange(height) - (height - 1) / 2, torch.arange(width) - (width - 1) / 2, indexing="ij")

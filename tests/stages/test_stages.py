@@ -63,7 +63,9 @@ def test_perceive_takes_the_users_word_for_angle_and_depth():
     assert float(free.depth.median()) == pytest.approx(1.0, abs=0.01)
     valid = torch.ones_like(depth, dtype=torch.bool)
     valid[:3] = False
-    told = perceive(Frames(rgb[None]), KnownDepth(), PerceiveConfig(fov=60.0), (depth, valid))
+    measured = perceive(Frames(rgb[None]), KnownDepth(), None, (depth, valid))
+    assert float(measured.cameras.fov_x) == pytest.approx(1.0, abs=1e-5)
+    told = perceive(Frames(rgb[None]), None, PerceiveConfig(fov=60.0), (depth, valid))  # there is nothing to ask
     assert float(told.cameras.fov_x) == pytest.approx(math.radians(60), abs=1e-5)
     assert torch.allclose(told.depth[0][valid], depth[valid] / 2) and told.depth[0][~valid].eq(FAR_DEPTH).all()
     with pytest.raises(InputError, match="outside 5…150"):

@@ -50,15 +50,17 @@ def perceive(
         One view: camera at the identity, depth scaled so that its median is 1, sky at ``FAR_DEPTH``.
     """
     config = config or PerceiveConfig()
-    known = None if config.fov is None else torch.tensor([math.radians(config.fov)])
-    estimate, fov = _estimate(frames.rgb, depth_net, known, config.reduction)
+    angle = None if config.fov is None else torch.tensor([math.radians(config.fov)])
     if depth is None:
-        values, mask = estimate, torch.ones_like(estimate, dtype=torch.bool)
+        values, fov = _estimate(frames.rgb, depth_net, angle, config.reduction)
+        mask = torch.ones_like(values, dtype=torch.bool)
     else:
+        fov = None
         given, valid = (tensor.to(frames.rgb.device) for tensor in depth)
         values = torch.where(valid, given / given[valid].median(), FAR_DEPTH)[None].float()
         values, mask = values.clamp(NEAR_DEPTH, FAR_DEPTH), valid[None]
-    angle = fov.cpu() if known is None else known
+    if angle is None:
+        angle = (depth_net.infer(_reduced(frames.rgb, config.reduction))[2] if fov is None else fov).cpu()
     K = intrinsics_from_fov(angle, frames.height, frames.width).to(frames.rgb)
     c2w = torch.eye(4, device=frames.rgb.device)[None]
     return Views(frames, values, mask, Cameras(c2w, K, frames.height, frames.width))
@@ -66,11 +68,15 @@ def perceive(
 
 def _estimate(rgb: Tensor, depth_net: DepthNet, fov_x: Tensor | None, reduction: int) -> tuple[Tensor, Tensor]:
     """Depth [B, H, W] of pictures and field of view [B], estimated on smaller pictures where asked."""
+    depth, _, fov = photo_depth(depth_net, _reduced(rgb, reduction), fov_x)
+    if depth.shape[-2:] != rgb.shape[-2:]:
+        depth = F.interpolate(depth[:, None], size=rgb.shape[-2:], mode="bilinear", align_corners=False)[:, 0]
+    return depth, fov
+
+
+def _reduced(rgb: Tensor, reduction: int) -> Tensor:
+    """Pictures so many times smaller, rounded to the sizes that the network takes."""
     if reduction == 1:
-        depth, _, fov = photo_depth(depth_net, rgb, fov_x)
-        return depth, fov
+        return rgb
     size = [max(SIZE_MULTIPLE, round(side / reduction / SIZE_MULTIPLE) * SIZE_MULTIPLE) for side in rgb.shape[-2:]]
-    smaller = F.interpolate(rgb, size=size, mode="bilinear", antialias=True, align_corners=False)
-    depth, _, fov = photo_depth(depth_net, smaller, fov_x)
-    larger = F.interpolate(depth[:, None], size=rgb.shape[-2:], mode="bilinear", align_corners=False)
-    return larger[:, 0], fov
+    return F.interpolate(rgb, size=size, mode="bilinear", antialias=True, align_corners=False)

@@ -1,10 +1,9 @@
 """Depth of a photo: what the network says of it, with upright and level surfaces made so."""
 
-import math
-
 import torch
 from torch import Tensor
 
+from lyra.geometry.cameras import intrinsics_from_fov
 from lyra.geometry.constants import FAR_DEPTH, NEAR_DEPTH
 from lyra.geometry.gravity import find_gravity
 from lyra.geometry.upright import set_upright
@@ -34,7 +33,7 @@ def photo_depth(depth_net: DepthNet, rgb: Tensor, fov_x: Tensor | None = None) -
 
 
 def _upright(depth: Tensor, sky: Tensor, rgb: Tensor, fov_x: Tensor) -> Tensor:
-    focal = 0.5 * rgb.shape[-1] / math.tan(0.5 * float(fov_x))
+    focal = intrinsics_from_fov(fov_x, *depth.shape)[0, 0].item()
     gravity = find_gravity(depth, sky, rgb, focal)
     if gravity is None or bool(sky.all()):
         return depth
